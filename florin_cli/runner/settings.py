@@ -15,9 +15,7 @@ Replicas = Annotated[int, Field(ge=1, le=8)]
 # Service ports are 1 apart, so replicas of one service step over all the others.
 REPLICA_PORT_STEP: Final = 100
 
-ServiceName = Literal[
-    "order_svc", "inventory_svc", "payment_svc", "ledger_svc", "notification_svc"
-]
+ServiceName = Literal["order_svc", "inventory_svc", "payment_svc", "ledger_svc", "notification_svc"]
 SERVICE_NAMES: Final[tuple[ServiceName, ...]] = (
     "order_svc",
     "inventory_svc",
