@@ -39,7 +39,9 @@ def of(service: ServiceName) -> Database:
 
 
 async def ensure(settings: Settings, secrets: Secrets) -> None:
-    """Makes every role and database that is not there yet; changes nothing that is.
+    """Makes every role and database that is not there yet, and sets who may do what in them.
+
+    All of it can be repeated, so a start that was cut off is completed by the next.
 
     Raises:
         StepFailed: Postgres refused.
@@ -48,12 +50,13 @@ async def ensure(settings: Settings, secrets: Secrets) -> None:
     try:
         async with await _connect(settings, secrets, "postgres") as connection:
             await _ensure_roles(connection, secrets, databases)
-            missing = await _missing(connection, databases)
-            for database in missing:
+            for database in await _missing(connection, databases):
                 await _create(connection, database)
-        for database in missing:
+            for database in databases:
+                await _restrict_access(connection, database)
+        for database in databases:
             async with await _connect(settings, secrets, database.name) as connection:
-                await _restrict(connection, database)
+                await _restrict_schema(connection, database)
     except psycopg.Error as error:
         raise StepFailed(f"Postgres refused: {error}") from error
 
@@ -98,21 +101,26 @@ async def _missing(
 
 async def _create(connection: psycopg.AsyncConnection[Any], database: Database) -> None:
     name, owner = sql.Identifier(database.name), sql.Identifier(database.owner)
-    role, auditor = sql.Identifier(database.role), sql.Identifier(AUDITOR)
+    # Where we are no superuser, as on managed servers, we must be a member of the owner.
+    await connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(owner))
+    await connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner))
+
+
+async def _restrict_access(connection: psycopg.AsyncConnection[Any], database: Database) -> None:
     for statement in (
-        # Making a database for another role needs membership in it where we are no superuser,
-        # as on managed servers.
-        sql.SQL("GRANT {owner} TO CURRENT_USER"),
-        sql.SQL("CREATE DATABASE {name} OWNER {owner}"),
         sql.SQL("REVOKE ALL ON DATABASE {name} FROM PUBLIC"),
         sql.SQL("GRANT CONNECT ON DATABASE {name} TO {role}, {auditor}"),
     ):
         await connection.execute(
-            statement.format(name=name, owner=owner, role=role, auditor=auditor)
+            statement.format(
+                name=sql.Identifier(database.name),
+                role=sql.Identifier(database.role),
+                auditor=sql.Identifier(AUDITOR),
+            )
         )
 
 
-async def _restrict(connection: psycopg.AsyncConnection[Any], database: Database) -> None:
+async def _restrict_schema(connection: psycopg.AsyncConnection[Any], database: Database) -> None:
     owner, role = sql.Identifier(database.owner), sql.Identifier(database.role)
     for statement in (
         sql.SQL("ALTER SCHEMA public OWNER TO {owner}"),

@@ -94,7 +94,7 @@ def spec(settings: Settings, secrets: Secrets, *, log_path: Path, cwd: Path) -> 
         return ProcessSpec(
             name=NAME, command=(), check=check, port=port, log_path=log_path, cwd=cwd
         )
-    bin_dir = wheels.postgres_bin_dir(settings)
+    bin_dir = wheels.postgres_server(settings).parent
     data_dir = settings.data_dir / "postgres"
     server = _Server(settings, secrets, bin_dir, data_dir, unprivileged_user())
     return ProcessSpec(
@@ -245,4 +245,4 @@ class _Server:
 
 def client_program(settings: Settings, name: str) -> Path:
     """A client program of the same Postgres, such as `psql` or `pgbench`."""
-    return wheels.postgres_bin_dir(settings) / name
+    return wheels.postgres_server(settings).with_name(name)

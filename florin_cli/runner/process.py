@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,9 @@ _HOPELESS_DEATHS: Final = 5
 # Put into a data directory at each start. If it is gone, the directory was emptied or replaced
 # under the running process, which now writes into files that nobody will read again.
 _MARKER: Final = "supervised"
+
+
+log = logging.getLogger("florin.supervisor")
 
 
 class SupervisedProcess:
@@ -81,10 +85,12 @@ class SupervisedProcess:
             try:
                 process = await self._start()
             except (DataLost, OSError) as error:
+                log.error("%s is given up: %s", self.spec.name, error)
                 self.failed = True
                 self._report(str(error))
                 return
             reason = await self._watch(process)
+            log.info("%s (pid %d): %s", self.spec.name, process.pid, reason)
             self.pid = None
             self._report(reason)
             if not self._stopping:
@@ -116,6 +122,7 @@ class SupervisedProcess:
             death_signal=spec.death_signal,
         )
         self.pid = self._process.pid
+        log.info("%s started as pid %d", spec.name, self.pid)
         self._on_change()
         return self._process
 

@@ -36,7 +36,9 @@ class ProcessState:
     healthy: bool
     restarts: int
     data_dir: str | None
+    # Why it is not healthy; empty when it is.
     detail: str
+    # Waiting for it makes no sense any more.
     failed: bool
 
 
@@ -120,7 +122,7 @@ def _process_state(process: SupervisedProcess) -> ProcessState:
         restarts=process.restarts,
         data_dir=str(spec.data_dir) if spec.data_dir is not None else None,
         detail=process.detail,
-        failed=process.failed,
+        failed=process.hopeless,
     )
 
 

