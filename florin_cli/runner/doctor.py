@@ -41,11 +41,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Looks at everything, one finding after the other."""
     yield _python()
     programs: list[tuple[str, Callable[[Settings], Path], str | None]] = [
-        (
-            "postgres",
-            lambda each: wheels.postgres_bin_dir(each) / "postgres",
-            settings.postgres_url,
-        ),
+        ("postgres", wheels.postgres_server, settings.postgres_url),
         ("nats", wheels.nats_server, settings.nats_url),
         ("redis", wheels.redis_server, settings.redis_url),
         ("envoy", wheels.envoy, None),

@@ -49,12 +49,22 @@ def public_keys_file(settings: Settings) -> Path:
 
 
 def ensure(settings: Settings) -> Secrets:
-    """The system's secrets, made on the first call."""
-    _ensure_key_pair(settings)
+    """The system's secrets, made on the first call.
+
+    Raises:
+        CommandError: they are lost, and making new ones would lock us out of Postgres.
+    """
     path = secrets_file(settings)
     if not path.exists():
+        if (settings.data_dir / "postgres.initialised").exists():
+            raise CommandError(
+                f"{path}, which holds the secrets of this system, is gone.",
+                way_out="Restore it from a copy. Without it only `florin reset`, "
+                "which forgets all data, leads on.",
+            )
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         write_private(path, json.dumps(asdict(_generate()), indent=1))
+    _ensure_key_pair(settings)
     return load(settings)
 
 

@@ -9,11 +9,8 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-# A ninth replica would reach the port block of the next service but one, and no laptop needs it.
+# More than one machine can feed, and few enough that their ports stay apart from all others.
 Replicas = Annotated[int, Field(ge=1, le=8)]
-
-# Service ports are 1 apart, so replicas of one service step over all the others.
-REPLICA_PORT_STEP: Final = 100
 
 ServiceName = Literal["order_svc", "inventory_svc", "payment_svc", "ledger_svc", "notification_svc"]
 SERVICE_NAMES: Final[tuple[ServiceName, ...]] = (
@@ -63,6 +60,10 @@ class Settings(BaseSettings):
     replicas_payment: Replicas = 1
     replicas_ledger: Replicas = 1
     replicas_notification: Replicas = 1
+
+    # Service ports are 1 apart by default, so replicas step over all of them: `order_svc-2`
+    # listens on 50151.
+    replica_port_step: Annotated[int, Field(ge=1)] = 100
 
     # A folder with `postgres` and `initdb`; a program; or the address of one that already runs,
     # which is then used and watched but neither started nor stopped.
@@ -116,4 +117,4 @@ class Settings(BaseSettings):
         kind = service.removesuffix("_svc")
         first: int = getattr(self, f"{kind}_port")
         replicas: int = getattr(self, f"replicas_{kind}")
-        return tuple(first + index * REPLICA_PORT_STEP for index in range(replicas))
+        return tuple(first + index * self.replica_port_step for index in range(replicas))

@@ -8,12 +8,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import psutil
 
-from florin_cli.runner.process import SupervisedProcess
 from florin_cli.runner.settings import Settings
+
+if TYPE_CHECKING:
+    # It brings the clients of all stores with it, which a look at a file can do without.
+    from florin_cli.runner.process import SupervisedProcess
 
 # Older than this, and the supervisor is stuck: what it wrote last is not the truth any more.
 _STALE_S: Final = 10.0
