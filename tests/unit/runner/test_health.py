@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as grpc_health
+from grpc_health.v1.health import aio as grpc_health  # type: ignore[attr-defined]
 
 from florin_cli.runner import health
 from florin_cli.runner.health import Check, Unhealthy
