@@ -4,7 +4,7 @@
 set -euo pipefail
 
 folder=$1
-grpcurl=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3
+grpcurl=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 jaeger=github.com/jaegertracing/jaeger/cmd/jaeger@v1.76.0
 
 if ! command -v go >/dev/null; then

@@ -27,7 +27,7 @@ def nodes(settings: Settings, secrets: Secrets, *, only: Collection[str] = ()) -
         *services.service_nodes(settings, secrets, cwd=cwd),
     ]
     if envoy.available():
-        table.append(envoy.spec(settings, secrets, log_path=logs / "envoy.log", cwd=cwd))
+        table.append(envoy.spec(settings, log_path=logs / "envoy.log", cwd=cwd))
     return _with_needs(table, only) if only else table
 
 
