@@ -1,0 +1,117 @@
+"""Errors that the edge itself answers, in the shape of everyone else's: `google.rpc.Status` as JSON.
+
+gRPC callers have the same code and message in `grpc-status` and `grpc-message`, made by Envoy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+Json = dict[str, Any]
+
+# What Envoy or one of its filters says; often the only one who knows what was wrong.
+ENVOYS_WORDS: Final = "%LOCAL_REPLY_BODY%"
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeError:
+    """One answer of the edge.
+
+    `status` is what Envoy would answer, `answer_status` what callers get instead.
+    """
+
+    status: int
+    code: int
+    reason: str
+    message: str
+    answer_status: int | None = None
+    retry_after_s: int | None = None
+
+
+# By status, because that is all that Envoy's filters have in common.
+EDGE_ERRORS: Final = (
+    EdgeError(400, 3, "REQUEST_MALFORMED", ENVOYS_WORDS),
+    EdgeError(401, 16, "UNAUTHENTICATED", f"send a valid token as `authorization: Bearer …`: {ENVOYS_WORDS}"),
+    # jwt_authn tells a token that was made for somebody else from an invalid one; to us both are no token.
+    EdgeError(
+        403, 16, "UNAUTHENTICATED", f"send a token made for florin-edge: {ENVOYS_WORDS}", answer_status=401
+    ),
+    EdgeError(404, 5, "ROUTE_NOT_FOUND", "no such method and path; see the API reference"),
+    EdgeError(408, 4, "REQUEST_TIMEOUT", "the request did not arrive in time"),
+    EdgeError(413, 3, "REQUEST_TOO_LARGE", "the body may have up to {max_request_bytes} bytes"),
+    EdgeError(415, 3, "REQUEST_MALFORMED", ENVOYS_WORDS),
+    EdgeError(431, 3, "REQUEST_TOO_LARGE", "the headers may have up to 32 KiB"),
+    EdgeError(429, 8, "RATE_LIMITED", "too many requests; try again later", retry_after_s=1),
+    # A service that was killed is back within seconds.
+    EdgeError(
+        503, 14, "SERVICE_UNAVAILABLE", "the service is restarting or overloaded; try again", retry_after_s=1
+    ),
+    EdgeError(
+        504, 4, "SERVICE_TIMEOUT", "no answer in time; what became of the request is not known: repeat it "
+        "with the same idempotency key", retry_after_s=1
+    ),
+)  # fmt: skip
+
+
+def local_reply_config(max_request_bytes: int) -> Json:
+    """Envoy's `local_reply_config`: first for REST callers, by status, then for gRPC callers."""
+    rest = [_rest_mapper(error, max_request_bytes) for error in EDGE_ERRORS]
+    grpc = [_grpc_mapper(error) for error in EDGE_ERRORS if error.answer_status]
+    return {"mappers": [*rest, *grpc]}
+
+
+def _rest_mapper(error: EdgeError, max_request_bytes: int) -> Json:
+    body: Json = {
+        "code": error.code,
+        "message": error.message.format(max_request_bytes=max_request_bytes),
+        "details": [
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": error.reason,
+                "domain": "florin",
+                "metadata": {},
+            }
+        ],
+    }
+    mapper: Json = {
+        "filter": {"and_filter": {"filters": [_status_is(error.status), _IS_REST]}},
+        "body_format_override": {"json_format": body, "content_type": "application/json"},
+    }
+    if error.answer_status:
+        mapper["status_code"] = error.answer_status
+    if error.retry_after_s:
+        header = {"key": "retry-after", "value": str(error.retry_after_s)}
+        mapper["headers_to_add"] = [{"header": header, "append_action": "ADD_IF_ABSENT"}]
+    return mapper
+
+
+def _grpc_mapper(error: EdgeError) -> Json:
+    return {"filter": _status_is(error.status), "status_code": error.answer_status}
+
+
+def _status_is(status: int) -> Json:
+    # Access-log filters compare with a number that operators could change at run time; this one has no key
+    # that anybody sets.
+    value = {"default_value": status, "runtime_key": "florin.unset"}
+    return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
+
+
+# By the time a request is answered the transcoder may have turned it into gRPC; it notes the path it had.
+_IS_REST: Final[Json] = {
+    "or_filter": {
+        "filters": [
+            {"header_filter": {"header": {"name": "x-envoy-original-path", "present_match": True}}},
+            {
+                "header_filter": {
+                    "header": {
+                        "name": "content-type",
+                        "string_match": {"prefix": "application/grpc"},
+                        "invert_match": True,
+                        "treat_missing_header_as_empty": True,
+                    }
+                }
+            },
+        ]
+    }
+}
