@@ -86,6 +86,9 @@ def envoy_command(settings: EdgeSettings, *, binary: Path | None = None) -> list
         "1",
         # Hot restart shares memory by a number that two systems on one machine would both use.
         "--disable-hot-restart",
+        # The access log is followed by people; Envoy's own ten seconds are too long for that.
+        "--file-flush-interval-msec",
+        "1000",
         "--log-level",
         "warning",
     ]

@@ -18,7 +18,8 @@ ENVOYS_WORDS: Final = "%LOCAL_REPLY_BODY%"
 class EdgeError:
     """One answer of the edge.
 
-    `status` is what Envoy would answer, `answer_status` what callers get instead.
+    `status` is what Envoy would answer, `answer_status` what callers get instead. `code` is the gRPC code,
+    `code_over_grpc` another one for gRPC callers.
     """
 
     status: int
@@ -26,6 +27,7 @@ class EdgeError:
     reason: str
     message: str
     answer_status: int | None = None
+    code_over_grpc: int | None = None
     retry_after_s: int | None = None
 
 
@@ -37,7 +39,8 @@ EDGE_ERRORS: Final = (
     EdgeError(
         403, 16, "UNAUTHENTICATED", f"send a token made for florin-edge: {ENVOYS_WORDS}", answer_status=401
     ),
-    EdgeError(404, 5, "ROUTE_NOT_FOUND", "no such method and path; see the API reference"),
+    # gRPC has a code of its own for an RPC that nobody serves.
+    EdgeError(404, 5, "ROUTE_NOT_FOUND", ENVOYS_WORDS, code_over_grpc=12),
     EdgeError(408, 4, "REQUEST_TIMEOUT", "the request did not arrive in time"),
     EdgeError(413, 3, "REQUEST_TOO_LARGE", "the body may have up to {max_request_bytes} bytes"),
     EdgeError(415, 3, "REQUEST_MALFORMED", ENVOYS_WORDS),
@@ -55,16 +58,17 @@ EDGE_ERRORS: Final = (
 
 
 def local_reply_config(max_request_bytes: int) -> Json:
-    """Envoy's `local_reply_config`: first for REST callers, by status, then for gRPC callers."""
-    rest = [_rest_mapper(error, max_request_bytes) for error in EDGE_ERRORS]
-    grpc = [_grpc_mapper(error) for error in EDGE_ERRORS if error.answer_status]
+    """Envoy's `local_reply_config`: by status, first for REST callers, then for gRPC callers."""
+    messages = {error: error.message.format(max_request_bytes=max_request_bytes) for error in EDGE_ERRORS}
+    rest = [_rest_mapper(error, message) for error, message in messages.items()]
+    grpc = [_grpc_mapper(error, message) for error, message in messages.items()]
     return {"mappers": [*rest, *grpc]}
 
 
-def _rest_mapper(error: EdgeError, max_request_bytes: int) -> Json:
+def _rest_mapper(error: EdgeError, message: str) -> Json:
     body: Json = {
         "code": error.code,
-        "message": error.message.format(max_request_bytes=max_request_bytes),
+        "message": message,
         "details": [
             {
                 "@type": "type.googleapis.com/google.rpc.ErrorInfo",
@@ -74,20 +78,31 @@ def _rest_mapper(error: EdgeError, max_request_bytes: int) -> Json:
             }
         ],
     }
-    mapper: Json = {
+    return {
         "filter": {"and_filter": {"filters": [_status_is(error.status), _IS_REST]}},
+        "status_code": error.answer_status or error.status,
         "body_format_override": {"json_format": body, "content_type": "application/json"},
+        "headers_to_add": _retry_after(error),
     }
-    if error.answer_status:
-        mapper["status_code"] = error.answer_status
-    if error.retry_after_s:
-        header = {"key": "retry-after", "value": str(error.retry_after_s)}
-        mapper["headers_to_add"] = [{"header": header, "append_action": "ADD_IF_ABSENT"}]
-    return mapper
 
 
-def _grpc_mapper(error: EdgeError) -> Json:
-    return {"filter": _status_is(error.status), "status_code": error.answer_status}
+def _grpc_mapper(error: EdgeError, message: str) -> Json:
+    # Envoy would choose the code by the status, which gives UNKNOWN or UNAVAILABLE for half of these.
+    code = _header("grpc-status", error.code_over_grpc or error.code)
+    return {
+        "filter": _status_is(error.status),
+        "status_code": error.answer_status or error.status,
+        "body_format_override": {"text_format_source": {"inline_string": message}},
+        "headers_to_add": [code, *_retry_after(error)],
+    }
+
+
+def _retry_after(error: EdgeError) -> list[Json]:
+    return [_header("retry-after", error.retry_after_s)] if error.retry_after_s else []
+
+
+def _header(key: str, value: int) -> Json:
+    return {"header": {"key": key, "value": str(value)}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
 def _status_is(status: int) -> Json:

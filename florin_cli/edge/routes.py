@@ -19,6 +19,7 @@ TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
 BUFFER: Final = "envoy.filters.http.buffer"
 CORS: Final = "envoy.filters.http.cors"
 STATUS: Final = "envoy.filters.http.lua"
+ANSWERS: Final = "florin.answers"
 
 _TYPES: Final = "type.googleapis.com/envoy.extensions.filters.http"
 # Switches a filter off on one route.
@@ -30,13 +31,30 @@ _DISABLED: Final[Json] = {
 # What a service puts beside an answer to choose its HTTP status (202, 402, 422). Only REST answers are
 # rewritten: to a gRPC caller any status but 200 is a broken connection.
 _STATUS_FROM_SERVICE: Final[Json] = {"@type": f"{_TYPES}.lua.v3.LuaPerRoute", "name": "status.lua"}
-# gRPC's own, when an answer had headers before it failed; the body says it all.
-_GRPC_ANSWER_HEADERS: Final = ("grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-accept-encoding")
+# What the transcoder leaves of gRPC in a REST answer; status and body say it all.
+_NO_GRPC_HEADERS: Final[Json] = {
+    "@type": f"{_TYPES}.header_mutation.v3.HeaderMutationPerRoute",
+    "mutations": {
+        "response_mutations": [
+            {"remove": name} for name in ("grpc-status", "grpc-message", "grpc-accept-encoding")
+        ]
+    },
+}
+_REST_ANSWERS: Final[Json] = {STATUS: _STATUS_FROM_SERVICE, ANSWERS: _NO_GRPC_HEADERS}
+
+# Ends at the edge. Each header more is work for the services, and a token is not theirs to see.
+_KEPT_FROM_SERVICES: Final = ("authorization", "accept", "accept-encoding", "x-envoy-external-address")
+
+_NEVER_CACHED: Final[Json] = {"header": {"key": "cache-control", "value": "no-store"}}
 
 # Nothing has reached the service, so anything may be sent again.
 _RETRY_UNSENT: Final = "connect-failure,refused-stream,reset-before-request"
 # A read may be sent again even if the service was killed while it answered.
 _RETRY_READ: Final = "connect-failure,refused-stream,reset"
+
+# The edge gives up this much before the service has to: it cancels the call then, and its answer tells the
+# caller what to do next.
+_EDGE_ANSWERS_FIRST_S: Final = 0.25
 
 # What a browser may send and read beyond the harmless few.
 _CORS_REQUEST_HEADERS: Final = (
@@ -55,7 +73,8 @@ _VARIABLE: Final = re.compile(r"\{[a-z_.]+\}")
 
 def route_config(rpcs: Iterable[PublicRpc], settings: EdgeSettings) -> Json:
     """The whole route table, with the refusal of everything else at its end."""
-    routes = [route for rpc in rpcs for route in _routes(rpc, settings)]
+    known = tuple(rpcs)
+    routes = [route for rpc in known for route in _routes(rpc, settings)]
     return {
         "name": "florin",
         "virtual_hosts": [
@@ -63,7 +82,8 @@ def route_config(rpcs: Iterable[PublicRpc], settings: EdgeSettings) -> Json:
                 "name": "florin",
                 "domains": ["*"],
                 "typed_per_filter_config": {CORS: _cors(settings.cors_origins)},
-                "routes": [*routes, _not_found()],
+                "request_headers_to_remove": list(_KEPT_FROM_SERVICES),
+                "routes": [*routes, _preflight(known[0].cluster), _not_found()],
             }
         ],
     }
@@ -93,7 +113,7 @@ def _rest_route(rpc: PublicRpc, binding: Binding, settings: EdgeSettings) -> Jso
     template = binding.path_template
     path = {"safe_regex": {"regex": path_regex(template)}} if "{" in template else {"path": template}
     match = path | {"headers": [_header(":method", {"exact": binding.http_method})]}
-    return _route(rpc, settings, f"{binding.http_method} {template}", match, {STATUS: _STATUS_FROM_SERVICE})
+    return _route(rpc, settings, f"{binding.http_method} {template}", match, _REST_ANSWERS)
 
 
 def _grpc_route(rpc: PublicRpc, settings: EdgeSettings) -> Json:
@@ -118,21 +138,22 @@ def _route(rpc: PublicRpc, settings: EdgeSettings, name: str, match: Json, filte
         "decorator": {"operation": rpc.grpc_path[1:], "propagate": False},
         "request_headers_to_add": [] if rpc.is_stream else [_deadline(settings.request_timeout_s)],
         "typed_per_filter_config": filters if rpc.needs_token else filters | {JWT: _DISABLED},
+        # Server-sent events are worth nothing out of a cache.
+        "response_headers_to_add": [_NEVER_CACHED] if rpc.is_stream else [],
     }
 
 
 def _time_limits(rpc: PublicRpc, settings: EdgeSettings) -> Json:
     if rpc.is_stream:
         return {"timeout": "0s", "idle_timeout": seconds(settings.watch_idle_timeout_s)}
-    limit = seconds(settings.request_timeout_s)
-    # A gRPC caller's own deadline counts if it is the shorter one.
-    return {"timeout": limit, "max_stream_duration": {"grpc_timeout_header_max": limit}}
+    return {"timeout": seconds(settings.request_timeout_s)}
 
 
 def _deadline(timeout_s: float) -> Json:
     """Tells the service how long its answer is waited for; a gRPC caller has often said so itself."""
+    deadline_ms = round((timeout_s + _EDGE_ANSWERS_FIRST_S) * 1000)
     return {
-        "header": {"key": "grpc-timeout", "value": f"{round(timeout_s * 1000)}m"},
+        "header": {"key": "grpc-timeout", "value": f"{deadline_ms}m"},
         "append_action": "ADD_IF_ABSENT",
     }
 
@@ -145,11 +166,31 @@ def _retry_policy(retry_on: str) -> Json:
     }
 
 
+def _preflight(cluster: str) -> Json:
+    # The CORS filter answers every preflight, but only on a route that leads somewhere.
+    present = ("origin", "access-control-request-method")
+    return {
+        "name": "preflight",
+        "match": {
+            "prefix": "/",
+            "headers": [
+                _header(":method", {"exact": "OPTIONS"}),
+                *({"name": name, "present_match": True} for name in present),
+            ],
+        },
+        "route": {"cluster": cluster},
+        "typed_per_filter_config": {JWT: _DISABLED, TRANSCODER: _DISABLED},
+    }
+
+
 def _not_found() -> Json:
     return {
         "name": "not found",
         "match": {"prefix": "/"},
-        "direct_response": {"status": 404},
+        "direct_response": {
+            "status": 404,
+            "body": {"inline_string": "no such method and path; see the API reference"},
+        },
         # That a path does not exist is no secret, and a typo is easier to find without a token.
         "typed_per_filter_config": {JWT: _DISABLED, TRANSCODER: _DISABLED, BUFFER: _DISABLED},
     }
@@ -163,6 +204,8 @@ def _cors(origins: Iterable[str]) -> Json:
         "allow_methods": "GET, POST, PUT, PATCH, DELETE",
         "allow_headers": _CORS_REQUEST_HEADERS,
         "expose_headers": _CORS_ANSWER_HEADERS,
+        # A preflight from elsewhere is answered too, without the permission.
+        "forward_not_matching_preflights": False,
         # Browsers ask again after at most two hours anyway.
         "max_age": "7200",
     }
