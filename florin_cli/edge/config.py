@@ -21,6 +21,10 @@ TEMPLATES: Final = Path(__file__).resolve().parents[2] / "envoy"
 
 OTLP_CLUSTER: Final = "otlp"
 
+# What the transcoder adds to a body that it wraps into a gRPC message: a prefix, a content type. Without the
+# room for it a body just under the limit would be refused.
+FRAMING_BYTES: Final = 1024
+
 # What one line of the access log holds. No query, no body, no token: nothing in it is secret.
 ACCESS_LOG_LINE: Final = {
     "time": "%START_TIME%",
@@ -112,6 +116,7 @@ def bootstrap(settings: EdgeSettings) -> Json:
         stream_idle_timeout=seconds(settings.watch_idle_timeout_s),
         trace_sample_percent=settings.trace_sample_ratio * 100 if settings.otlp else 0,
         max_request_bytes=settings.max_request_bytes,
+        buffer_bytes=settings.max_request_bytes + FRAMING_BYTES,
         jwks_path=settings.jwks,
         status_script_path=TEMPLATES / "status.lua",
         descriptor_path=settings.descriptor_path,
