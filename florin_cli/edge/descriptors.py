@@ -29,8 +29,8 @@ SERVICE_FILES: Final[dict[str, FileDescriptor]] = {
     "notification_svc": notification_service_pb2.DESCRIPTOR,
 }
 
-# What error answers are made of. They travel packed inside a trailer, so no RPC names them, and without
-# them Envoy cannot print the error and leaves the body out.
+# What error answers are made of. They travel packed inside a trailer, so no RPC names them, and
+# without them Envoy cannot print the error and leaves the body out.
 ERROR_FILES: Final[tuple[FileDescriptor, ...]] = (
     status_pb2.DESCRIPTOR,
     error_details_pb2.DESCRIPTOR,
@@ -64,7 +64,7 @@ class PublicRpc:
 
 
 def public_rpcs() -> tuple[PublicRpc, ...]:
-    """Every RPC with a `google.api.http` rule, in the order of the protos; all others are internal."""
+    """Every RPC with a `google.api.http` rule, in the order of the protos; the rest is internal."""
     return tuple(
         _public_rpc(cluster, service, method)
         for cluster, file in SERVICE_FILES.items()

@@ -1,6 +1,6 @@
 """Which requests are let in, and where to: one route per public RPC and way to call it.
 
-Whatever no route names is answered 404 by the edge; so an internal RPC is unreachable, not forbidden.
+Whatever no route names is answered 404 by the edge: an internal RPC is unreachable, not forbidden.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _DISABLED: Final[Json] = {
     "disabled": True,
 }
 
-# What a service puts beside an answer to choose its HTTP status (202, 402, 422). Only REST answers are
-# rewritten: to a gRPC caller any status but 200 is a broken connection.
+# What a service puts beside an answer to choose its HTTP status (202, 402, 422). Only REST answers
+# are rewritten: to a gRPC caller any status but 200 is a broken connection.
 _STATUS_FROM_SERVICE: Final[Json] = {"@type": f"{_TYPES}.lua.v3.LuaPerRoute", "name": "status.lua"}
 # What the transcoder leaves of gRPC in a REST answer; status and body say it all.
 _NO_GRPC_HEADERS: Final[Json] = {
@@ -43,7 +43,12 @@ _NO_GRPC_HEADERS: Final[Json] = {
 _REST_ANSWERS: Final[Json] = {STATUS: _STATUS_FROM_SERVICE, ANSWERS: _NO_GRPC_HEADERS}
 
 # Ends at the edge. Each header more is work for the services, and a token is not theirs to see.
-_KEPT_FROM_SERVICES: Final = ("authorization", "accept", "accept-encoding", "x-envoy-external-address")
+_KEPT_FROM_SERVICES: Final = (
+    "authorization",
+    "accept",
+    "accept-encoding",
+    "x-envoy-external-address",
+)
 
 _NEVER_CACHED: Final[Json] = {"header": {"key": "cache-control", "value": "no-store"}}
 
@@ -52,8 +57,8 @@ _RETRY_UNSENT: Final = "connect-failure,refused-stream,reset-before-request"
 # A read may be sent again even if the service was killed while it answered.
 _RETRY_READ: Final = "connect-failure,refused-stream,reset"
 
-# The edge gives up this much before the service has to: it cancels the call then, and its answer tells the
-# caller what to do next.
+# The edge gives up this much before the service has to: it cancels the call then, and its answer
+# tells the caller what to do next.
 _EDGE_ANSWERS_FIRST_S: Final = 0.25
 
 # What a browser may send and read beyond the harmless few.
@@ -111,7 +116,9 @@ def _routes(rpc: PublicRpc, settings: EdgeSettings) -> Iterator[Json]:
 
 def _rest_route(rpc: PublicRpc, binding: Binding, settings: EdgeSettings) -> Json:
     template = binding.path_template
-    path = {"safe_regex": {"regex": path_regex(template)}} if "{" in template else {"path": template}
+    path = (
+        {"safe_regex": {"regex": path_regex(template)}} if "{" in template else {"path": template}
+    )
     match = path | {"headers": [_header(":method", {"exact": binding.http_method})]}
     return _route(rpc, settings, f"{binding.http_method} {template}", match, _REST_ANSWERS)
 
@@ -150,7 +157,7 @@ def _time_limits(rpc: PublicRpc, settings: EdgeSettings) -> Json:
 
 
 def _deadline(timeout_s: float) -> Json:
-    """Tells the service how long its answer is waited for; a gRPC caller has often said so itself."""
+    """Tells the service how long it is waited for; a gRPC caller has often said so itself."""
     deadline_ms = round((timeout_s + _EDGE_ANSWERS_FIRST_S) * 1000)
     return {
         "header": {"key": "grpc-timeout", "value": f"{deadline_ms}m"},
@@ -162,6 +169,17 @@ def _retry_policy(retry_on: str) -> Json:
     return {
         "retry_on": retry_on,
         "num_retries": 2,
+        # With a dead replica beside a living one, the second try goes to the living one.
+        "retry_host_predicate": [
+            {
+                "name": "envoy.retry_host_predicates.previous_hosts",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3"
+                    ".PreviousHostsPredicate"
+                },
+            }
+        ],
+        "host_selection_retry_max_attempts": 3,
         "retry_back_off": {"base_interval": "0.05s", "max_interval": "0.5s"},
     }
 

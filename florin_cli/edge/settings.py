@@ -57,7 +57,7 @@ def default_upstreams() -> dict[str, tuple[Endpoint, ...]]:
 class EdgeSettings:
     """Where things are and how much is let through.
 
-    The defaults are the contract's; only `data_dir` has none, because everything written goes there.
+    The defaults are the contract's; only `data_dir`, where everything written goes, has none.
     """
 
     data_dir: Path
@@ -68,18 +68,19 @@ class EdgeSettings:
     upstreams: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=default_upstreams)
     # Public keys that tokens are checked with; `<data_dir>/keys/jwks.json` if None.
     jwks_path: Path | None = None
-    # Collector that takes OTLP over gRPC; None exports nothing, traces are still begun and passed on.
+    # Collector that takes OTLP over gRPC. Without one nothing is exported and new traces are begun
+    # unsampled; a caller's own is passed on as it is.
     otlp: Endpoint | None = None
     # Share of the requests without a trace of their own that is traced.
     trace_sample_ratio: float = 1.0
-    # Share of the successful requests in the access log; failures are always in it, unless it is 0: that
-    # switches the log off, which is for benchmarks.
+    # Share of the successful requests in the access log; failures are always in it. 0 switches the
+    # log off, failures too, which is for benchmarks.
     access_log_ratio: float = 1.0
-    # Longer than the slowest answer (a direct payment waits 2 s for its PSP), shorter than the patience
-    # of the clients we know (Stripe's webhooks give up after 20 s).
+    # Longer than the slowest answer (a direct payment waits 2 s for its PSP), shorter than the
+    # 30 s after which most HTTP clients give up.
     request_timeout_s: float = 15.0
-    # A watched order may wait for its buyer; a stream that says nothing for so long is given up, and
-    # whoever still wants it asks again.
+    # A watched order may wait for its buyer; a stream that says nothing for so long is given up,
+    # and whoever still wants it asks again.
     watch_idle_timeout_s: float = 300.0
     # A cart of 100 lines is 10 KB; Stripe's largest events are well under this.
     max_request_bytes: int = 256 * 1024
@@ -112,7 +113,11 @@ class EdgeSettings:
             edge_port=int(get("EDGE_PORT", 8080)),
             admin_port=int(get("ENVOY_ADMIN_PORT", 9901)),
             upstreams={
-                name: (Endpoint("127.0.0.1", int(get(f"{name.removesuffix('_svc').upper()}_PORT", port))),)
+                name: (
+                    Endpoint(
+                        "127.0.0.1", int(get(f"{name.removesuffix('_svc').upper()}_PORT", port))
+                    ),
+                )
                 for name, port in DEFAULT_PORTS.items()
             },
             otlp=Endpoint.parse(otlp) if otlp else None,

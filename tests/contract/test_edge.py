@@ -1,118 +1,37 @@
-"""The edge keeps its half of the contract: a real Envoy between real clients and fake services."""
+"""The edge keeps the contract towards REST callers: real Envoy, real client, fake services."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
-import aiohttp
 import grpc
 import pytest
-import pytest_asyncio
-from florin.inventory.v1 import inventory_service_pb2, inventory_service_pb2_grpc
-from florin.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
+from florin.order.v1 import order_pb2, order_service_pb2
 from google.api import httpbody_pb2
 from google.protobuf.json_format import MessageToDict
-from google.rpc import error_details_pb2, status_pb2
-from grpc import aio
+from google.rpc import error_details_pb2
+
 from tests.support.edge import (
-    Edge,
-    EdgeSettings,
+    CART,
+    MAX_REQUEST_BYTES,
+    REQUEST_TIMEOUT_S,
+    Buyer,
+    Metadata,
     Refusal,
     Shop,
     Tokens,
     error_info,
-    running_edge,
-    serving,
+    reason_of,
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-CART = {"merchant_id": "mer_demo", "items": [{"sku": "mug", "quantity": 2}], "currency": "EUR"}
-TIMEOUT_S = 1.0
-MAX_BYTES = 64 * 1024
-
-Answer = tuple[int, dict[str, str], Any]
-
-
-@pytest.fixture(scope="module")
-def tokens() -> Tokens:
-    return Tokens()
-
-
-@pytest.fixture(scope="module")
-def shop() -> Shop:
-    return Shop()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def edge(tokens: Tokens, shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Edge]:
-    async with serving(shop) as services:
-        settings = EdgeSettings(
-            data_dir=tmp_path_factory.mktemp("edge"),
-            edge_port=0,
-            admin_port=0,
-            upstreams={name: (services,) for name in ("order_svc", "inventory_svc", "payment_svc")},
-            request_timeout_s=TIMEOUT_S,
-            max_request_bytes=MAX_BYTES,
-            cors_origins=("https://shop.example",),
-        )
-        async with running_edge(settings, tokens.jwks) as running:
-            yield running
-
-
-class Buyer:
-    """Calls REST with a buyer's token."""
-
-    def __init__(self, session: aiohttp.ClientSession, tokens: Tokens) -> None:
-        self._session = session
-        self._tokens = tokens
-
-    async def call(
-        self, method: str, path: str, *, headers: dict[str, str] | None = None, token: bool = True, **body: Any
-    ) -> Answer:
-        """The status, the headers by lower-case name, and the JSON of the answer."""
-        sent = (self._tokens.bearer() if token else {}) | (headers or {})
-        async with self._session.request(method, path, headers=sent, **body) as answer:
-            text = await answer.text()
-            received = {name.lower(): value for name, value in answer.headers.items()}
-            is_json = received.get("content-type") == "application/json"
-            return answer.status, received, json.loads(text) if is_json else text
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def buyer(edge: Edge, tokens: Tokens) -> AsyncIterator[Buyer]:
-    async with aiohttp.ClientSession(edge.url) as session:
-        yield Buyer(session, tokens)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def channel(edge: Edge) -> AsyncIterator[aio.Channel]:
-    async with aio.insecure_channel(edge.target) as opened:
-        yield opened
-
-
-def bearer(tokens: Tokens, **claims: object) -> tuple[tuple[str, str], ...]:
-    return tuple(tokens.bearer(**claims).items())
-
-
-def reason_of(error: Any) -> str:
-    """The reason of an error answer that has the shape of the contract."""
-    assert set(error) == {"code", "message", "details"}
-    info = error["details"][0]
-    assert info["@type"] == "type.googleapis.com/google.rpc.ErrorInfo"
-    assert info["domain"] == "florin"
-    return str(info["reason"])
-
 
 # What a caller sends and what a service sees.
 
 
 async def test_a_checkout_is_answered_202_with_the_order(buyer: Buyer, shop: Shop) -> None:
-    """`x-http-status` becomes the status; the resource itself is the body, zeros and blanks included."""
+    """`x-http-status` becomes the status; the body is the resource, zeros and blanks included."""
     status, headers, order = await buyer.call(
         "POST", "/v1/checkouts", json=CART, headers={"idempotency-key": "key-1"}
     )
@@ -133,7 +52,7 @@ async def test_a_checkout_is_answered_202_with_the_order(buyer: Buyer, shop: Sho
 async def test_a_service_learns_who_calls_from_the_token_alone(
     buyer: Buyer, shop: Shop, tokens: Tokens
 ) -> None:
-    """Copies that the caller sends of what only the edge may say are thrown away; so is the token."""
+    """A caller's copies of what only the edge may say are thrown away; so is the token."""
     forged = {
         "x-florin-role": "ops",
         "x-florin-subject": "someone_else",
@@ -147,7 +66,13 @@ async def test_a_service_learns_who_calls_from_the_token_alone(
     assert status == 200
     seen = shop.last_metadata
     assert (seen["x-florin-subject"], seen["x-florin-role"]) == ("buyer_1", "buyer")
-    assert not {"x-florin-merchant", "x-florin-anything", "x-http-status", "authorization", "cookie"} & set(seen)
+    assert not {
+        "x-florin-merchant",
+        "x-florin-anything",
+        "x-http-status",
+        "authorization",
+        "cookie",
+    } & set(seen)
     assert "x-envoy-upstream-rq-timeout-ms" not in seen
 
     merchant = tokens.bearer(sub="user_7", role="merchant", merchant_id="mer_demo")
@@ -155,7 +80,9 @@ async def test_a_service_learns_who_calls_from_the_token_alone(
     assert shop.last_metadata["x-florin-merchant"] == "mer_demo"
 
 
-async def test_forged_identity_is_stripped_where_no_token_is_needed(buyer: Buyer, shop: Shop) -> None:
+async def test_forged_identity_is_stripped_where_no_token_is_needed(
+    buyer: Buyer, shop: Shop
+) -> None:
     await buyer.call(
         "POST", "/v1/webhooks/stripe", token=False, data=b"{}", headers={"x-florin-role": "ops"}
     )
@@ -163,7 +90,9 @@ async def test_forged_identity_is_stripped_where_no_token_is_needed(buyer: Buyer
 
 
 async def test_a_callers_correlation_id_goes_all_the_way_and_back(buyer: Buyer, shop: Shop) -> None:
-    _, headers, _ = await buyer.call("GET", "/v1/orders/x", headers={"x-correlation-id": "cart-7.a_B"})
+    _, headers, _ = await buyer.call(
+        "GET", "/v1/orders/x", headers={"x-correlation-id": "cart-7.a_B"}
+    )
     assert headers["x-correlation-id"] == shop.last_metadata["x-correlation-id"] == "cart-7.a_B"
     assert headers["x-request-id"] == shop.last_metadata["x-request-id"]
 
@@ -174,7 +103,11 @@ async def test_without_a_harmless_correlation_id_one_is_made(
 ) -> None:
     headers = {} if sent is None else {"x-correlation-id": sent}
     _, answered, _ = await buyer.call("GET", "/v1/orders/x", headers=headers)
-    assert answered["x-correlation-id"] == answered["x-request-id"] == shop.last_metadata["x-correlation-id"]
+    assert (
+        answered["x-correlation-id"]
+        == answered["x-request-id"]
+        == shop.last_metadata["x-correlation-id"]
+    )
     assert len(answered["x-request-id"]) == 36
 
 
@@ -187,14 +120,17 @@ async def test_a_trace_goes_on_or_begins_at_the_edge(buyer: Buyer, shop: Shop) -
 
 
 async def test_a_webhook_arrives_byte_by_byte_with_its_signature(buyer: Buyer, shop: Shop) -> None:
-    """A signature is over exact bytes, so nothing may be parsed, trimmed or re-encoded on the way."""
+    """A signature is over exact bytes: nothing may be parsed, trimmed or re-encoded."""
     raw = b' {"id": "evt_1",\r\n "amount": 1.0}\x00\xff\n'
     status, _, answer = await buyer.call(
         "POST",
         "/v1/webhooks/stripe",
         token=False,
         data=raw,
-        headers={"stripe-signature": "t=1,v1=abc", "content-type": "application/json; charset=utf-8"},
+        headers={
+            "stripe-signature": "t=1,v1=abc",
+            "content-type": "application/json; charset=utf-8",
+        },
     )
     assert (status, answer) == (200, {"duplicate": False})
     assert isinstance(shop.last_request, httpbody_pb2.HttpBody)
@@ -220,16 +156,23 @@ async def test_a_webhook_arrives_byte_by_byte_with_its_signature(buyer: Buyer, s
     ],
 )
 async def test_a_refusal_has_its_status_and_every_detail(
-    buyer: Buyer, shop: Shop, code: grpc.StatusCode, chosen: int | None, answered: int, after_headers: bool
+    buyer: Buyer,
+    shop: Shop,
+    code: grpc.StatusCode,
+    chosen: int | None,
+    answered: int,
+    after_headers: bool,
 ) -> None:
     """The same whether the service had already sent headers or not."""
-    field = error_details_pb2.BadRequest.FieldViolation(field="currency", description="not sold in JPY")
+    field = error_details_pb2.BadRequest.FieldViolation(
+        field="currency", description="not sold in JPY"
+    )
     details = (
         error_info("CARD_DECLINED", decline_code="lost_card"),
         error_details_pb2.BadRequest(field_violations=[field]),
         error_details_pb2.RetryInfo(),
     )
-    metadata: tuple[tuple[str, str | bytes], ...] = (("retry-after", "7"),)
+    metadata: Metadata = (("retry-after", "7"),)
     if chosen:
         metadata += (("x-http-status", str(chosen)),)
     refusal = Refusal(code, "declined: try another card", details, metadata, after_headers)
@@ -248,7 +191,9 @@ async def test_a_refusal_has_its_status_and_every_detail(
 # Refusals of the edge itself.
 
 
-async def test_without_a_token_the_answer_is_401_and_no_service_is_asked(buyer: Buyer, shop: Shop) -> None:
+async def test_without_a_token_the_answer_is_401_and_no_service_is_asked(
+    buyer: Buyer, shop: Shop
+) -> None:
     before = len(shop.calls)
     status, headers, error = await buyer.call("POST", "/v1/checkouts", json=CART, token=False)
     assert (status, error["code"], reason_of(error)) == (401, 16, "UNAUTHENTICATED")
@@ -256,7 +201,9 @@ async def test_without_a_token_the_answer_is_401_and_no_service_is_asked(buyer: 
     assert len(shop.calls) == before
 
 
-@pytest.mark.parametrize("claims", [{"aud": "elsewhere"}, {"iss": "stranger"}, {"exp": 1_000_000_000}])
+@pytest.mark.parametrize(
+    "claims", [{"aud": "elsewhere"}, {"iss": "stranger"}, {"exp": 1_000_000_000}]
+)
 async def test_a_token_that_is_not_for_us_is_no_token(
     buyer: Buyer, tokens: Tokens, claims: dict[str, object]
 ) -> None:
@@ -286,7 +233,9 @@ async def test_what_no_route_names_is_404(buyer: Buyer, method: str, path: str) 
     assert (status, error["code"], reason_of(error)) == (404, 5, "ROUTE_NOT_FOUND")
 
 
-@pytest.mark.parametrize("body", ["{nope", "hello", "[1]", '{"items": [{"quantity": "many"}]}', '{"items": 5}'])
+@pytest.mark.parametrize(
+    "body", ["{nope", "hello", "[1]", '{"items": [{"quantity": "many"}]}', '{"items": 5}']
+)
 async def test_a_body_that_is_not_the_requests_json_is_400(buyer: Buyer, body: str) -> None:
     status, _, error = await buyer.call("POST", "/v1/checkouts", data=body)
     assert (status, error["code"], reason_of(error)) == (400, 3, "REQUEST_MALFORMED")
@@ -308,18 +257,24 @@ async def test_query_parameters_reach_the_service(buyer: Buyer, shop: Shop) -> N
     )
 
 
-async def test_a_body_above_the_limit_is_413_and_one_below_it_passes(buyer: Buyer, shop: Shop) -> None:
-    status, _, error = await buyer.call("POST", "/v1/webhooks/stripe", token=False, data=b"x" * (MAX_BYTES + 1))
+async def test_a_body_above_the_limit_is_413_and_one_below_it_passes(
+    buyer: Buyer, shop: Shop
+) -> None:
+    status, _, error = await buyer.call(
+        "POST", "/v1/webhooks/stripe", token=False, data=b"x" * (MAX_REQUEST_BYTES + 1)
+    )
     assert (status, reason_of(error)) == (413, "REQUEST_TOO_LARGE")
-    assert str(MAX_BYTES) in error["message"]
-    status, _, _ = await buyer.call("POST", "/v1/webhooks/stripe", token=False, data=b"x" * MAX_BYTES)
+    assert str(MAX_REQUEST_BYTES) in error["message"]
+    status, _, _ = await buyer.call(
+        "POST", "/v1/webhooks/stripe", token=False, data=b"x" * MAX_REQUEST_BYTES
+    )
     assert status == 200
     assert isinstance(shop.last_request, httpbody_pb2.HttpBody)
-    assert len(shop.last_request.data) == MAX_BYTES
+    assert len(shop.last_request.data) == MAX_REQUEST_BYTES
 
 
 async def test_a_service_that_does_not_answer_in_time_is_504(buyer: Buyer, shop: Shop) -> None:
-    with shop.dawdling(5 * TIMEOUT_S):
+    with shop.dawdling(5 * REQUEST_TIMEOUT_S):
         status, headers, error = await buyer.call("POST", "/v1/checkouts", json=CART)
     assert (status, error["code"], reason_of(error)) == (504, 4, "SERVICE_TIMEOUT")
     assert headers["retry-after"] == "1"
@@ -358,122 +313,6 @@ async def test_a_watched_order_is_a_stream_of_server_sent_events(buyer: Buyer) -
 
 
 async def test_a_watch_outlives_the_request_time_out(buyer: Buyer, shop: Shop) -> None:
-    with shop.dawdling(1.5 * TIMEOUT_S):
+    with shop.dawdling(1.5 * REQUEST_TIMEOUT_S):
         status, _, _ = await buyer.call("GET", "/v1/orders/ord_1:watch")
     assert status == 200
-
-
-async def grpc_web(edge: Edge, path: str, message: bytes, headers: dict[str, str]) -> tuple[int, Any, bytes]:
-    """One gRPC-Web call framed by hand, as a browser's library frames it."""
-    frame = b"\x00" + len(message).to_bytes(4, "big") + message
-    sent = headers | {"content-type": "application/grpc-web+proto", "x-grpc-web": "1"}
-    async with (
-        aiohttp.ClientSession(edge.url) as session,
-        session.post(path, data=frame, headers=sent) as answer,
-    ):
-        return answer.status, answer.headers, await answer.read()
-
-
-async def test_grpc_web_gets_the_message_and_the_trailers_in_the_body(edge: Edge, tokens: Tokens) -> None:
-    message = order_service_pb2.GetOrderRequest(id="ord_1").SerializeToString()
-    status, _, body = await grpc_web(edge, "/florin.order.v1.OrderService/GetOrder", message, tokens.bearer())
-    assert status == 200
-    length = int.from_bytes(body[1:5], "big")
-    assert order_pb2.Order.FromString(body[5 : 5 + length]).status == order_pb2.Order.COMPLETED
-    trailers = body[5 + length :]
-    assert trailers[0] == 0x80
-    assert b"grpc-status:0" in trailers
-
-
-async def test_grpc_web_without_a_token_is_unauthenticated(edge: Edge) -> None:
-    status, headers, _ = await grpc_web(edge, "/florin.order.v1.OrderService/GetOrder", b"", {})
-    assert (status, headers["grpc-status"]) == (401, "16")
-
-
-# gRPC.
-
-
-async def test_grpc_callers_get_the_order_and_no_http_status(
-    channel: aio.Channel, tokens: Tokens, shop: Shop
-) -> None:
-    stub = order_service_pb2_grpc.OrderServiceStub(channel)
-    metadata = (*bearer(tokens), ("idempotency-key", "key-9"), ("x-correlation-id", "grpc-1"))
-    call = stub.CreateCheckout(order_service_pb2.CreateCheckoutRequest(), metadata=metadata, timeout=5)
-    order = await call
-    assert order.id == "ord_1"
-    answered = dict(await call.initial_metadata())
-    assert answered["x-correlation-id"] == "grpc-1"
-    assert "x-http-status" not in answered
-    assert shop.last_metadata["idempotency-key"] == "key-9"
-    assert shop.last_metadata["x-florin-subject"] == "buyer_1"
-
-
-async def test_grpc_callers_get_refusals_with_their_details(
-    channel: aio.Channel, tokens: Tokens, shop: Shop
-) -> None:
-    stub = order_service_pb2_grpc.OrderServiceStub(channel)
-    refusal = Refusal(
-        grpc.StatusCode.FAILED_PRECONDITION,
-        "declined",
-        (error_info("CARD_DECLINED"),),
-        (("x-http-status", "402"),),
-    )
-    with shop.refusing(refusal), pytest.raises(aio.AioRpcError) as raised:
-        await stub.CreateCheckout(
-            order_service_pb2.CreateCheckoutRequest(), metadata=bearer(tokens), timeout=5
-        )
-    assert raised.value.code() is grpc.StatusCode.FAILED_PRECONDITION
-    trailers = dict(raised.value.trailing_metadata() or ())
-    status = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])
-    info = error_details_pb2.ErrorInfo()
-    assert status.details[0].Unpack(info)
-    assert info.reason == "CARD_DECLINED"
-
-
-async def test_grpc_callers_can_watch_an_order(channel: aio.Channel, tokens: Tokens) -> None:
-    stub = order_service_pb2_grpc.OrderServiceStub(channel)
-    request = order_service_pb2.WatchOrderRequest(id="ord_1")
-    seen = [order.status async for order in stub.WatchOrder(request, metadata=bearer(tokens), timeout=5)]
-    assert seen == [order_pb2.Order.PROCESSING, order_pb2.Order.COMPLETED]
-
-
-@pytest.mark.parametrize("claims", [None, {"aud": "elsewhere"}, {"exp": 1_000_000_000}])
-async def test_grpc_callers_without_a_good_token_are_unauthenticated(
-    channel: aio.Channel, tokens: Tokens, claims: dict[str, object] | None
-) -> None:
-    stub = order_service_pb2_grpc.OrderServiceStub(channel)
-    metadata = () if claims is None else bearer(tokens, **claims)
-    with pytest.raises(aio.AioRpcError) as raised:
-        await stub.GetOrder(order_service_pb2.GetOrderRequest(id="x"), metadata=metadata, timeout=5)
-    assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
-
-
-async def test_an_internal_rpc_cannot_be_reached(channel: aio.Channel, tokens: Tokens) -> None:
-    """Not even by the operator: there is no route to it."""
-    stub = inventory_service_pb2_grpc.CatalogueServiceStub(channel)
-    with pytest.raises(aio.AioRpcError) as raised:
-        await stub.BatchGetProducts(
-            inventory_service_pb2.BatchGetProductsRequest(), metadata=bearer(tokens, role="ops"), timeout=5
-        )
-    assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
-
-
-async def test_grpc_requests_have_the_same_limits(channel: aio.Channel, tokens: Tokens, shop: Shop) -> None:
-    stub = order_service_pb2_grpc.OrderServiceStub(channel)
-    large = order_service_pb2.CreateCheckoutRequest(receipt_email="x" * 2 * MAX_BYTES)
-    with pytest.raises(aio.AioRpcError) as raised:
-        await stub.CreateCheckout(large, metadata=bearer(tokens), timeout=5)
-    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert str(MAX_BYTES) in (raised.value.details() or "")
-    with shop.dawdling(5 * TIMEOUT_S), pytest.raises(aio.AioRpcError) as raised:
-        await stub.CreateCheckout(
-            order_service_pb2.CreateCheckoutRequest(), metadata=bearer(tokens), timeout=10 * TIMEOUT_S
-        )
-    assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-
-
-# The operator's side.
-
-
-async def test_the_admin_page_is_on_loopback(edge: Edge, tmp_path: Path) -> None:
-    assert edge.admin.startswith("http://127.0.0.1:")

@@ -10,24 +10,33 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import grpc
 from florin.inventory.v1 import inventory_pb2, inventory_service_pb2, inventory_service_pb2_grpc
 from florin.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from florin.payment.v1 import payment_pb2, payment_service_pb2, payment_service_pb2_grpc
-from florin_cli.edge import EdgeSettings, Endpoint, envoy_command, write_config
 from google.api import httpbody_pb2
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from florin_cli.edge import EdgeSettings, Endpoint, envoy_command, write_config
+
 # Envoy is up in half a second; a machine that runs other suites beside this one gets time.
 START_DEADLINE_S = 20.0
+
+# The least a checkout consists of.
+CART = {"merchant_id": "mer_demo", "items": [{"sku": "mug", "quantity": 2}], "currency": "EUR"}
+# Small, so that tests reach them soon.
+REQUEST_TIMEOUT_S = 1.0
+MAX_REQUEST_BYTES = 64 * 1024
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 Context = aio.ServicerContext[Message, Message]
@@ -85,7 +94,7 @@ class Shop:
         self, rpc: str, request: Message, context: Context, metadata: Metadata = ()
     ) -> None:
         """Record the call, and refuse it or set `metadata` for its answer."""
-        received = {key: value for key, value in context.invocation_metadata() or ()}
+        received = dict(context.invocation_metadata() or ())
         self.calls.append((rpc, request, received))
         await asyncio.sleep(self._delay_s)
         if self._refusal is None:
@@ -114,26 +123,32 @@ class FakeOrders(order_service_pb2_grpc.OrderServiceServicer):
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
 
-    async def CreateCheckout(  # noqa: N802
+    async def CreateCheckout(
         self, request: order_service_pb2.CreateCheckoutRequest, context: Context
     ) -> order_pb2.Order:
         metadata = (("x-http-status", "202"), ("idempotent-replayed", "true"))
         await self._shop.answer("CreateCheckout", request, context, metadata)
         return order_pb2.Order(id="ord_1", status=order_pb2.Order.PROCESSING, total_amount=1999)
 
-    async def GetOrder(  # noqa: N802
+    async def GetOrder(
         self, request: order_service_pb2.GetOrderRequest, context: Context
     ) -> order_pb2.Order:
         await self._shop.answer("GetOrder", request, context)
         return order_pb2.Order(id=request.id, status=order_pb2.Order.COMPLETED)
 
-    async def ListOrders(  # noqa: N802
+    async def ListOrders(
         self, request: order_service_pb2.ListOrdersRequest, context: Context
     ) -> order_service_pb2.ListOrdersResponse:
         await self._shop.answer("ListOrders", request, context)
         return order_service_pb2.ListOrdersResponse()
 
-    async def WatchOrder(  # noqa: N802
+    async def GetOrderTimeline(
+        self, request: order_service_pb2.GetOrderTimelineRequest, context: Context
+    ) -> order_service_pb2.OrderTimeline:
+        await self._shop.answer("GetOrderTimeline", request, context)
+        return order_service_pb2.OrderTimeline(order_id=request.id)
+
+    async def WatchOrder(
         self, request: order_service_pb2.WatchOrderRequest, context: Context
     ) -> AsyncIterator[order_pb2.Order]:
         await self._shop.answer("WatchOrder", request, context)
@@ -147,7 +162,25 @@ class FakeInventory(inventory_service_pb2_grpc.InventoryServiceServicer):
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
 
-    async def AdjustStock(  # noqa: N802
+    async def GetProduct(
+        self, request: inventory_service_pb2.GetProductRequest, context: Context
+    ) -> inventory_pb2.Product:
+        await self._shop.answer("GetProduct", request, context)
+        return inventory_pb2.Product(sku=request.sku)
+
+    async def ListProducts(
+        self, request: inventory_service_pb2.ListProductsRequest, context: Context
+    ) -> inventory_service_pb2.ListProductsResponse:
+        await self._shop.answer("ListProducts", request, context)
+        return inventory_service_pb2.ListProductsResponse()
+
+    async def PutProduct(
+        self, request: inventory_service_pb2.PutProductRequest, context: Context
+    ) -> inventory_pb2.Product:
+        await self._shop.answer("PutProduct", request, context)
+        return inventory_pb2.Product(sku=request.sku, unit_amount=request.unit_amount)
+
+    async def AdjustStock(
         self, request: inventory_service_pb2.AdjustStockRequest, context: Context
     ) -> inventory_pb2.Product:
         await self._shop.answer("AdjustStock", request, context)
@@ -160,7 +193,7 @@ class FakePayments(payment_service_pb2_grpc.PaymentServiceServicer):
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
 
-    async def GetPayment(  # noqa: N802
+    async def GetPayment(
         self, request: payment_service_pb2.GetPaymentRequest, context: Context
     ) -> payment_pb2.Payment:
         await self._shop.answer("GetPayment", request, context)
@@ -173,7 +206,7 @@ class FakeWebhooks(payment_service_pb2_grpc.WebhookServiceServicer):
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
 
-    async def ReceiveStripeWebhook(  # noqa: N802
+    async def ReceiveStripeWebhook(
         self, request: httpbody_pb2.HttpBody, context: Context
     ) -> payment_service_pb2.ReceiveStripeWebhookResponse:
         await self._shop.answer("ReceiveStripeWebhook", request, context)
@@ -181,17 +214,17 @@ class FakeWebhooks(payment_service_pb2_grpc.WebhookServiceServicer):
 
 
 @contextlib.asynccontextmanager
-async def serving(shop: Shop) -> AsyncIterator[Endpoint]:
-    """All fake services on one port, healthy."""
+async def serving(shop: Shop, *, port: int = 0) -> AsyncIterator[Endpoint]:
+    """All fake services on one port, healthy; 0 is a free one."""
     server = aio.server()
     order_service_pb2_grpc.add_OrderServiceServicer_to_server(FakeOrders(shop), server)
     inventory_service_pb2_grpc.add_InventoryServiceServicer_to_server(FakeInventory(shop), server)
     payment_service_pb2_grpc.add_PaymentServiceServicer_to_server(FakePayments(shop), server)
     payment_service_pb2_grpc.add_WebhookServiceServicer_to_server(FakeWebhooks(shop), server)
-    healthy = health.aio.HealthServicer()
+    healthy = HealthServicer()
     await healthy.set("", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     try:
         yield Endpoint("127.0.0.1", port)
@@ -203,7 +236,9 @@ class Tokens:
     """Signs callers' tokens with a key of its own."""
 
     def __init__(self) -> None:
-        self._key = ECKey.generate_key("P-256", parameters={"kid": "test", "alg": "ES256", "use": "sig"})
+        self._key = ECKey.generate_key(
+            "P-256", parameters={"kid": "test", "alg": "ES256", "use": "sig"}
+        )
 
     @property
     def jwks(self) -> str:
@@ -213,12 +248,44 @@ class Tokens:
     def token(self, **claims: object) -> str:
         """A buyer's token, except for what `claims` say."""
         now = int(time.time())
-        default = {"iss": "florin", "aud": "florin-edge", "sub": "buyer_1", "role": "buyer", "exp": now + 600}
+        default = {
+            "iss": "florin",
+            "aud": "florin-edge",
+            "sub": "buyer_1",
+            "role": "buyer",
+            "exp": now + 600,
+        }
         return jwt.encode({"alg": "ES256", "kid": "test"}, default | claims, self._key)
 
     def bearer(self, **claims: object) -> dict[str, str]:
         """The header that carries `token`."""
         return {"authorization": f"Bearer {self.token(**claims)}"}
+
+
+class Buyer:
+    """Calls REST with a buyer's token."""
+
+    def __init__(self, session: aiohttp.ClientSession, tokens: Tokens) -> None:
+        self._session = session
+        self._tokens = tokens
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        token: bool = True,
+        **body: Any,
+    ) -> tuple[int, dict[str, str], Any]:
+        """The status, the headers by lower-case name, and the JSON of the answer."""
+        sent = (self._tokens.bearer() if token else {}) | (headers or {})
+        async with self._session.request(method, path, headers=sent, **body) as answer:
+            text = await answer.text()
+            received = {name.lower(): value for name, value in answer.headers.items()}
+            # Server-sent events and pages of Envoy's own are left as they are.
+            is_json = received.get("content-type") == "application/json"
+            return answer.status, received, json.loads(text) if is_json else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +307,19 @@ class Edge:
         return f"127.0.0.1:{self.port}"
 
 
+def settings_for(data_dir: Path, services: Endpoint, **others: Any) -> EdgeSettings:
+    """An edge before one set of fake services, on ports the system chooses."""
+    defaults: dict[str, Any] = {
+        "edge_port": 0,
+        "admin_port": 0,
+        "upstreams": dict.fromkeys(("order_svc", "inventory_svc", "payment_svc"), (services,)),
+        "request_timeout_s": REQUEST_TIMEOUT_S,
+        "max_request_bytes": MAX_REQUEST_BYTES,
+        "cors_origins": ("https://shop.example",),
+    }
+    return EdgeSettings(data_dir=data_dir, **(defaults | others))
+
+
 @contextlib.asynccontextmanager
 async def running_edge(settings: EdgeSettings, jwks: str) -> AsyncIterator[Edge]:
     """Envoy with these settings, ready. Ports 0 are chosen by the system, so runs never collide."""
@@ -250,7 +330,11 @@ async def running_edge(settings: EdgeSettings, jwks: str) -> AsyncIterator[Edge]
     log_path = settings.data_dir / "envoy.log"
     with log_path.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *envoy_command(settings), "--admin-address-path", str(address_file), stdout=log, stderr=log
+            *envoy_command(settings),
+            "--admin-address-path",
+            str(address_file),
+            stdout=log,
+            stderr=log,
         )
     try:
         admin = await _until_ready(process, address_file, log_path)
@@ -261,24 +345,53 @@ async def running_edge(settings: EdgeSettings, jwks: str) -> AsyncIterator[Edge]
         await process.wait()
 
 
+async def polls(deadline_s: float, *, of: str) -> AsyncIterator[None]:
+    """Yields at short intervals; fails, naming what was waited for, when the time is up.
+
+    Raises:
+        AssertionError: `deadline_s` has passed.
+    """
+    deadline = time.monotonic() + deadline_s
+    while time.monotonic() < deadline:
+        yield
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"waited {deadline_s} s in vain for {of}")
+
+
 async def _until_ready(process: asyncio.subprocess.Process, address_file: Path, log: Path) -> str:
-    deadline = time.monotonic() + START_DEADLINE_S
     async with aiohttp.ClientSession() as session:
-        while process.returncode is None and time.monotonic() < deadline:
-            with contextlib.suppress(OSError, aiohttp.ClientError):
-                admin = f"http://{address_file.read_text().strip()}"
-                async with session.get(f"{admin}/ready") as answer:
+        async for _ in polls(START_DEADLINE_S, of="Envoy"):
+            assert process.returncode is None, f"Envoy ended:\n{_text(log)[-4000:]}"
+            if not (address := _text(address_file)):
+                continue
+            with contextlib.suppress(aiohttp.ClientError):
+                async with session.get(f"http://{address}/ready") as answer:
                     if answer.status == 200:
-                        return admin
-            await asyncio.sleep(0.02)
-    raise AssertionError(f"Envoy did not get ready:\n{log.read_text()[-4000:]}")
+                        return f"http://{address}"
+    raise AssertionError("unreachable: polls raises")
+
+
+def _text(path: Path) -> str:
+    return path.read_text().strip() if path.exists() else ""
 
 
 async def _edge_port(admin: str) -> int:
-    async with aiohttp.ClientSession() as session, session.get(f"{admin}/listeners?format=json") as answer:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{admin}/listeners?format=json") as answer,
+    ):
         listeners = (await answer.json(content_type=None))["listener_statuses"]
     port: int = listeners[0]["local_address"]["socket_address"]["port_value"]
     return port
+
+
+def reason_of(error: Any) -> str:
+    """The reason of an error answer that has the shape of the contract."""
+    assert set(error) == {"code", "message", "details"}
+    info = error["details"][0]
+    assert info["@type"] == "type.googleapis.com/google.rpc.ErrorInfo"
+    assert info["domain"] == "florin"
+    return str(info["reason"])
 
 
 def error_info(reason: str, **metadata: str) -> error_details_pb2.ErrorInfo:
