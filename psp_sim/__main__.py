@@ -25,6 +25,8 @@ SHUTDOWN_TIMEOUT_S: Final = 2.0
 # What the simulator remembers never becomes garbage. Setting it aside every few seconds keeps the
 # collector from walking through an ever longer history.
 FREEZE_EVERY_S: Final = 10.0
+# Of the objects between two collections nearly all are history, or freed without the collector.
+COLLECT_EVERY_OBJECTS: Final = 20_000
 
 
 def configure_logs(level: str) -> None:
@@ -81,6 +83,7 @@ async def serve(settings: Settings) -> None:
 
 
 async def _until_told_to_stop() -> None:
+    gc.set_threshold(COLLECT_EVERY_OBJECTS)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

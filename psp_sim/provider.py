@@ -11,6 +11,7 @@ import structlog
 
 from psp_sim import endpoints, forms, idempotency, intents, refunds
 from psp_sim.api_keys import ApiKeys
+from psp_sim.encoding import kept
 from psp_sim.endpoints import Command, Query
 from psp_sim.errors import ApiError, internal_error
 from psp_sim.expand import expand
@@ -337,10 +338,10 @@ def _run(command: Command, unit: Unit, params: Params, row_id: str) -> tuple[int
     except ApiError as error:
         if not error.executed:
             raise
-        return error.status, orjson.dumps(error.body())
+        return error.status, kept(error.body())
     paths = forms.words(params, "expand")
     if paths:
-        return 200, orjson.dumps(expand(unit.document(row), paths, unit.resolve))
+        return 200, kept(expand(unit.document(row), paths, unit.resolve))
     return 200, unit.encoded(row)
 
 

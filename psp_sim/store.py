@@ -6,6 +6,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import orjson
 
+from psp_sim.encoding import kept
 from psp_sim.records import (
     Answer,
     BalanceTransaction,
@@ -32,22 +33,22 @@ class Table(Generic[R]):
     """The rows of one kind in the order they were created."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, R] = {}
-        self._ids: list[str] = []
+        self._rows: list[R] = []
         self._positions: dict[str, int] = {}
 
     def get(self, row_id: str) -> R | None:
         """Return the row of an id, or None."""
-        return self._rows.get(row_id)
+        position = self._positions.get(row_id)
+        return None if position is None else self._rows[position]
 
     def put(self, row: R) -> bool:
         """Store a row in its id's place; true if the id is new."""
-        is_new = row.id not in self._rows
-        if is_new:
-            self._positions[row.id] = len(self._ids)
-            self._ids.append(row.id)
-        self._rows[row.id] = row
-        return is_new
+        position = self._positions.setdefault(row.id, len(self._rows))
+        if position == len(self._rows):
+            self._rows.append(row)
+            return True
+        self._rows[position] = row
+        return False
 
     def position(self, row_id: str) -> int | None:
         """Return how many rows are older than this one, or None if there is no such row."""
@@ -55,16 +56,16 @@ class Table(Generic[R]):
 
     def newest_first(self, *, below: int | None = None) -> Iterator[R]:
         """Yield the rows from the newest, or from the one just older than a position."""
-        for position in range((len(self._ids) if below is None else below) - 1, -1, -1):
-            yield self._rows[self._ids[position]]
+        for position in range((len(self._rows) if below is None else below) - 1, -1, -1):
+            yield self._rows[position]
 
     def oldest_first(self, *, above: int = -1) -> Iterator[R]:
         """Yield the rows from the oldest, or from the one just newer than a position."""
-        for position in range(above + 1, len(self._ids)):
-            yield self._rows[self._ids[position]]
+        for position in range(above + 1, len(self._rows)):
+            yield self._rows[position]
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._rows)
 
 
 @dataclass(slots=True)
@@ -114,7 +115,7 @@ def _spliced(value: object) -> orjson.Fragment:
 def _row(kind: str, values: dict[str, Any]) -> Row:
     if "body" in values:
         # Keys keep their order and there are no floats, so these are the same bytes again.
-        values["body"] = orjson.dumps(values["body"])
+        values["body"] = kept(values["body"])
     row: Row = _ROW_TYPES[kind](**values)
     return row
 

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
+from psp_sim.encoding import kept
 from psp_sim.errors import no_such
 from psp_sim.objects import Document, Renderer, payment_method
 from psp_sim.records import (
@@ -94,10 +95,10 @@ class Unit:
     def encoded(self, row: PaymentIntent | Charge | Refund | Dispute | BalanceTransaction) -> bytes:
         """Return a row's JSON; once rendered it serves the event and the answer alike."""
         if self._put.get(row.id) is not row:
-            return self._renderer.encoded(row, self.now)
+            return kept(self.document(row))
         body = self._encoded.get(row.id)
         if body is None:
-            body = self._encoded[row.id] = self._renderer.encoded(row, self.now)
+            body = self._encoded[row.id] = kept(self.document(row))
         return body
 
     def document(self, row: Row) -> Document:
