@@ -276,8 +276,9 @@ def _announce(unit: Unit, event_type: str, intent: PaymentIntent) -> None:
         manner = "before_answer"
     elif fault is Fault.WEBHOOK_REORDERED and intent.status == "processing":
         manner = "late"
-    awaits_delivery = fault is not Fault.WEBHOOK_NEVER
-    unit.announce(event_type, intent, manner=manner, awaits_delivery=awaits_delivery)
+    elif fault is Fault.WEBHOOK_NEVER:
+        manner = "never"
+    unit.announce(event_type, intent, manner=manner)
 
 
 def _echoed(params: Params, token: Token | None) -> dict[str, object]:

@@ -38,6 +38,7 @@ _MANNER_FAULTS: Final = {
     "duplicate": Fault.WEBHOOK_DUPLICATE,
     "late": Fault.WEBHOOK_REORDERED,
     "before_answer": Fault.WEBHOOK_FIRST,
+    "never": Fault.WEBHOOK_NEVER,
 }
 
 
@@ -168,7 +169,7 @@ class Provider:
             "disputes": len(self.store.disputes),
             "events": len(self.store.events),
             "webhooks": {"pending": len(self.store.undelivered), **asdict(counts)},
-            "faults": dict(self.faults.counts),
+            "faults": {str(name): count for name, count in self.faults.counts.items()},
         }
 
     async def _query(
@@ -300,8 +301,8 @@ class Provider:
             if event.manner:
                 self.faults.counts[_MANNER_FAULTS[event.manner]] += 1
             if not event.awaits_delivery:
-                self.faults.counts["webhook_undelivered"] += 1
-            elif before_answer and event.manner == "before_answer":
+                continue
+            if before_answer and event.manner == "before_answer":
                 await self.courier.post_now(event)
             else:
                 self.courier.post(event)

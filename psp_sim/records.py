@@ -18,8 +18,9 @@ IntentStatus = Literal[
 ChargeStatus = Literal["succeeded", "pending", "failed"]
 RefundStatus = Literal["pending", "succeeded", "failed"]
 DisputeStatus = Literal["needs_response", "under_review", "won", "lost"]
-# How an event travels apart from the ordinary: twice, or held back until later ones have passed.
-Manner = Literal["", "duplicate", "late", "before_answer"]
+# How an event travels apart from the ordinary: twice, held back until later ones have passed,
+# ahead of the answer to its request, or not at all.
+Manner = Literal["", "duplicate", "late", "before_answer", "never"]
 
 
 @dataclass(frozen=True, slots=True)

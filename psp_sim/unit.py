@@ -74,7 +74,6 @@ class Unit:
         row: PaymentIntent | Charge | Refund | Dispute,
         *,
         manner: Manner = "",
-        awaits_delivery: bool = True,
     ) -> None:
         """Record an event about a row as it is now, if the endpoint subscribes to its type."""
         if event_type not in self._subscribed and "*" not in self._subscribed:
@@ -86,7 +85,7 @@ class Unit:
             body=self.encoded(row),
             request_id=self._request_id,
             idempotency_key=self._idempotency_key,
-            awaits_delivery=awaits_delivery and self._delivers(),
+            awaits_delivery=manner != "never" and self._delivers(),
             manner=manner,
         )
         self.change.rows.append(event)
