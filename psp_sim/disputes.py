@@ -39,7 +39,7 @@ def open_dispute(unit: Unit, charge: Charge) -> Dispute:
         charge=charge.id,
         payment_intent=charge.payment_intent,
         payment_method=charge.payment_method,
-        balance_transactions=(transaction.id,),
+        balance_transactions=[transaction.id],
         evidence={},
     )
     unit.put(replace(charge, disputed=True))
@@ -92,7 +92,7 @@ def _decide(unit: Unit, dispute: Dispute, verdict: DisputeStatus) -> Dispute:
         )
         unit.put(transaction)
         dispute = replace(
-            dispute, balance_transactions=(*dispute.balance_transactions, transaction.id)
+            dispute, balance_transactions=[*dispute.balance_transactions, transaction.id]
         )
     unit.put(dispute)
     unit.announce("charge.dispute.closed", dispute)

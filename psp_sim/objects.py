@@ -223,7 +223,7 @@ def _dispute(row: Dispute, now: int) -> Document:
         "id": row.id,
         "object": "dispute",
         "amount": row.amount,
-        "balance_transactions": list(row.balance_transactions),
+        "balance_transactions": row.balance_transactions,
         "charge": row.charge,
         "created": row.created,
         "currency": row.currency,

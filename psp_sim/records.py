@@ -113,7 +113,7 @@ class Dispute:
     charge: str
     payment_intent: str
     payment_method: str
-    balance_transactions: tuple[str, ...]
+    balance_transactions: list[str]
     evidence: dict[str, str]
 
 
