@@ -31,7 +31,9 @@ class PageTokens:
             position: key of the last item of the page before.
             filters: everything the list depends on, caller included, in one text.
         """
-        return base64.urlsafe_b64encode(self._sign(position, filters) + position.encode()).decode().rstrip("=")
+        return (
+            base64.urlsafe_b64encode(self._sign(position, filters) + position.encode()).decode().rstrip("=")
+        )
 
     def open(self, token: str, filters: str) -> str:
         """Return the position that was sealed in a token.

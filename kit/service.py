@@ -112,7 +112,7 @@ async def _keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
 def main(
     name: str,
     *,
-    settings: Callable[[], ServiceSettings],
+    settings: Callable[..., ServiceSettings],
     build: Callable[[Any], Coroutine[Any, Any, Runtime]],
     migrate: Callable[[str], None],
 ) -> None:
