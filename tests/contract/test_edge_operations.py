@@ -151,9 +151,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
         context: aio.ServicerContext[Any, Any],
     ) -> trace_service_pb2.ExportTraceServiceResponse:
         for sender in request.resource_spans:
-            name = {each.key: each.value.string_value for each in sender.resource.attributes}[
-                "service.name"
-            ]
+            name = {each.key: each.value.string_value for each in sender.resource.attributes}["service.name"]
             self.spans += [(name, span) for scope in sender.scope_spans for span in scope.spans]
         self.arrived.set()
         return trace_service_pb2.ExportTraceServiceResponse()
@@ -174,9 +172,7 @@ async def test_the_edges_span_begins_the_trace_that_the_service_goes_on_with(
             serving(shop) as services,
             buyer_at(settings_for(tmp_path, services, otlp=otlp)) as (_, buyer),
         ):
-            await buyer.call(
-                "POST", "/v1/checkouts", json=CART, headers={"x-correlation-id": "cart-1"}
-            )
+            await buyer.call("POST", "/v1/checkouts", json=CART, headers={"x-correlation-id": "cart-1"})
             await asyncio.wait_for(collector.arrived.wait(), FLUSH_DEADLINE_S)
     finally:
         await server.stop(grace=0)

@@ -90,9 +90,7 @@ class Shop:
         """The metadata of the last call."""
         return self.calls[-1][2]
 
-    async def answer(
-        self, rpc: str, request: Message, context: Context, metadata: Metadata = ()
-    ) -> None:
+    async def answer(self, rpc: str, request: Message, context: Context, metadata: Metadata = ()) -> None:
         """Record the call, and refuse it or set `metadata` for its answer."""
         received = dict(context.invocation_metadata() or ())
         self.calls.append((rpc, request, received))
@@ -130,9 +128,7 @@ class FakeOrders(order_service_pb2_grpc.OrderServiceServicer):
         await self._shop.answer("CreateCheckout", request, context, metadata)
         return order_pb2.Order(id="ord_1", status=order_pb2.Order.PROCESSING, total_amount=1999)
 
-    async def GetOrder(
-        self, request: order_service_pb2.GetOrderRequest, context: Context
-    ) -> order_pb2.Order:
+    async def GetOrder(self, request: order_service_pb2.GetOrderRequest, context: Context) -> order_pb2.Order:
         await self._shop.answer("GetOrder", request, context)
         return order_pb2.Order(id=request.id, status=order_pb2.Order.COMPLETED)
 
@@ -236,9 +232,7 @@ class Tokens:
     """Signs callers' tokens with a key of its own."""
 
     def __init__(self) -> None:
-        self._key = ECKey.generate_key(
-            "P-256", parameters={"kid": "test", "alg": "ES256", "use": "sig"}
-        )
+        self._key = ECKey.generate_key("P-256", parameters={"kid": "test", "alg": "ES256", "use": "sig"})
 
     @property
     def jwks(self) -> str:
