@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import sqlalchemy
-from alembic import command, context
+from alembic import command, context, op
 from alembic.config import Config
 
 
@@ -38,3 +38,12 @@ def run_environment() -> None:
 def sql_of(package: str, name: str) -> str:
     """Return a package's SQL file, e.g. `sql_of("kit", "sql/messaging.sql")`."""
     return files(package).joinpath(name).read_text()
+
+
+def run_sql(text: str) -> None:
+    """Run a script of statements in the migration that is under way, exactly as written.
+
+    For `upgrade()` of a revision: `run_sql(sql_of("kit", "sql/messaging.sql"))`. Without parameters, so
+    that a `%` in it is a `%` and several statements are allowed.
+    """
+    op.get_bind().execution_options(no_parameters=True).exec_driver_sql(text)
