@@ -61,7 +61,8 @@ class Pump(Generic[S]):
     Args:
         consumer: name that confirms, e.g. `payment_svc`; also the inbox's.
         subscriptions: event class → handler. Handlers of one batch run in the order of this table, which
-            is the order in which the events of one order happen.
+            is the order in which the events of one order happen. A handler of several classes gets its
+            events together, as they came.
         scope: makes what handlers are given (repositories and the like) for a step.
         linger_s: how long a batch fills. Longer is cheaper, shorter is faster.
         replica: (index, count); each replica has the shards that are its own.
@@ -168,13 +169,13 @@ class Pump(Generic[S]):
 
             async def body(step: Step) -> None:
                 fresh = await inbox.claim(step.connection, self._consumer, list(traced))
-                groups: dict[type[Message], list[Received[Any]]] = defaultdict(list)
+                groups: dict[Handler[S], list[Received[Any]]] = defaultdict(list)
                 for event_id, event in traced.items():
                     if event_id in fresh:
-                        groups[type(event.message)].append(event)
+                        groups[self._subscriptions[type(event.message)]].append(event)
                 scope = self._scope(step)
-                for message_class, handler in self._subscriptions.items():
-                    if events := groups.get(message_class):
+                for handler in dict.fromkeys(self._subscriptions.values()):
+                    if events := groups.get(handler):
                         step.emit(await handler(scope, events))
 
             await self._steps.take(body)

@@ -13,12 +13,14 @@ import structlog
 import uvloop
 
 from kit import logs, telemetry
+from kit.batch import Gatherer
 from kit.bus import Bus
 from kit.clock import system_clock
 from kit.database import STORE_UNAVAILABLE, Database
 from kit.events import EventType
 from kit.ids import new_id
 from kit.outbox import Outbox
+from kit.rpc import Server
 from kit.settings import ServiceSettings
 from kit.step import Steps
 
@@ -70,6 +72,20 @@ class Runtime:
 
         self.worker(name, repeat)
 
+    def gather(self, gatherer: Gatherer[Any, Any]) -> None:
+        """Start a gatherer with the service and let it finish before it ends."""
+
+        async def start() -> None:
+            gatherer.start()
+
+        self.openers.append(start)
+        self.closers.append(gatherer.stop)
+
+    def serve_grpc(self, server: Server) -> None:
+        """Serve when all else is open; the first to stop. Register it last."""
+        self.openers.append(server.start)
+        self.closers.append(server.stop)
+
     async def serve(self) -> None:
         """Open everything, work until SIGTERM or SIGINT, then finish what was begun and close."""
         stopping = asyncio.Event()
@@ -112,7 +128,7 @@ async def _keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
 def main(
     name: str,
     *,
-    settings: Callable[[], ServiceSettings],
+    settings: Callable[..., ServiceSettings],
     build: Callable[[Any], Coroutine[Any, Any, Runtime]],
     migrate: Callable[[str], None],
 ) -> None:
