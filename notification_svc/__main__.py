@@ -11,7 +11,7 @@ def main() -> None:
     """Run the command the process was started with."""
     service.main(
         NAME,
-        settings=Settings,  # type: ignore[arg-type]  # its fields come from the environment
+        settings=Settings,
         build=build,
         migrate=lambda url: migrations.upgrade("notification_svc", url),
     )

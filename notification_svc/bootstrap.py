@@ -64,9 +64,9 @@ async def build(settings: Settings) -> Runtime:
             )
         ],
     )
-    runtime.openers.append(server.start)
     # Closed in reverse order: first the server, then what is still to be sent, then the carrier.
-    runtime.closers += [carrier.close, lambda: sender.drain(_DRAIN_TIMEOUT_S), server.stop]
+    runtime.closers += [carrier.close, lambda: sender.drain(_DRAIN_TIMEOUT_S)]
+    runtime.serve_grpc(server)
     return runtime
 
 
