@@ -177,7 +177,7 @@ async def test_one_delivery_that_cannot_be_written_does_not_keep_the_others(serv
     await service.scenario.given(*orders(2))
     async with service.runtime.database.connection() as connection:
         await connection.execute(
-            "UPDATE deliveries SET facts = jsonb_set(facts, '{merchant_id}', '\"mer\\r\\nBcc: eve@example.com\"')"
+            'UPDATE deliveries SET facts = facts || \'{"merchant_id": "mer\\r\\nBcc: eve"}\''
             " WHERE order_id = 'ord_000'"
         )
     service = service.restarted()
@@ -235,4 +235,4 @@ async def test_the_table_refuses_what_makes_no_sense(service: Notifier, broken: 
     await service.scenario.given(completed("ord_1"))
     async with service.runtime.database.connection() as connection:
         with pytest.raises(psycopg.errors.CheckViolation):
-            await connection.execute(f"UPDATE deliveries SET {broken}")  # type: ignore[arg-type]
+            await connection.execute(f"UPDATE deliveries SET {broken}")
