@@ -44,7 +44,7 @@ Stream = Callable[[Message, Context], AsyncIterator[Message]]
 _validator = protovalidate.Validator()
 
 
-class Pipeline(grpc.aio.ServerInterceptor[Any, Any]):
+class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic at run time
     """The interceptor of every Florin server."""
 
     def __init__(self) -> None:
