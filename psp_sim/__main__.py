@@ -57,7 +57,7 @@ async def serve(settings: Settings) -> None:
     port = listener.getsockname()[1]
     provider = Provider(
         state_dir=settings.state_dir,
-        public_url=f"http://{settings.bind_host}:{port}",
+        public_url=settings.public_url(port),
         webhook_url=settings.webhook_url,
         webhook_secret=settings.psp_webhook_secret.get_secret_value(),
         webhook_events=settings.webhook_events,

@@ -8,15 +8,13 @@ import asyncio
 import time
 from typing import Final
 
-import orjson
 import structlog
 from aiohttp import web
 
-from psp_sim.control import PREFIX, Control
+from psp_sim.control import PREFIX, Control, json_response
 from psp_sim.errors import internal_error
 from psp_sim.objects import API_VERSION
 from psp_sim.provider import ApiRequest, NoAnswer, Provider, Reply
-from psp_sim.unit import random_id
 
 log = structlog.get_logger()
 
@@ -34,9 +32,19 @@ class HttpApi:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Return the HTTP answer to any request."""
+        try:
+            if request.raw_path.startswith(PREFIX):
+                return await self._control.handle(request)
+            return await self._call(request)
+        except web.HTTPException:
+            raise
+        except Exception:
+            # The boundary: a defect of the simulator looks like a defect of the provider.
+            log.exception("request.broke", method=request.method, path=request.path)
+            return json_response(internal_error().body(), status=500)
+
+    async def _call(self, request: web.BaseRequest) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
-        if path.startswith(PREFIX):
-            return await self._control.handle(request)
         headers = request.headers
         body = await request.read()
         call = ApiRequest(
@@ -47,12 +55,7 @@ class HttpApi:
             authorization=headers.get("Authorization", ""),
             idempotency_key=headers.get("Idempotency-Key") or None,
         )
-        try:
-            reply = await self._provider.handle(call)
-        except Exception:
-            # The boundary: a defect of the simulator looks like a defect of the provider.
-            log.exception("request.broke", method=call.method, path=call.path)
-            reply = Reply(500, orjson.dumps(internal_error().body()), random_id("req"))
+        reply = await self._provider.handle(call)
         if isinstance(reply, NoAnswer):
             return await _leave_unanswered(request, held=reply.held)
         return _response(call, reply, headers.get("Stripe-Version", API_VERSION))

@@ -18,7 +18,7 @@ async def shared_shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def shop(shared_shop: Shop) -> AsyncIterator[Shop]:
-    """The simulator of this module, with its behaviour as it was after the test."""
+    """The simulator of this module, healthy again after each test."""
     yield shared_shop
     await shared_shop.control("POST", "reset")
 
