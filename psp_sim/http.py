@@ -29,6 +29,11 @@ class HttpApi:
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
         self._control = Control(provider)
+        self._closing = False
+
+    def close(self) -> None:
+        """Cut off the callers that are kept waiting; the server is about to stop."""
+        self._closing = True
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Return the HTTP answer to any request."""
@@ -57,8 +62,24 @@ class HttpApi:
         )
         reply = await self._provider.handle(call)
         if isinstance(reply, NoAnswer):
-            return await _leave_unanswered(request, held=reply.held)
+            return await self._leave_unanswered(request, held=reply.held)
         return _response(call, reply, headers.get("Stripe-Version", API_VERSION))
+
+    async def _leave_unanswered(self, request: web.BaseRequest, *, held: bool) -> web.Response:
+        """Let the caller wait until it goes away (or two minutes are over), then cut it off."""
+        deadline = time.monotonic() + (HOLD_S if held else 0.0)
+        # A closing connection sets no event that a handler could wait for, and these are few.
+        while (  # noqa: ASYNC110
+            (transport := request.transport) is not None
+            and not transport.is_closing()
+            and time.monotonic() < deadline
+            and not self._closing
+        ):
+            await asyncio.sleep(HOLD_CHECK_S)
+        if request.transport is not None:
+            request.transport.abort()
+        # Nobody reads this: aiohttp wants something to return.
+        return web.Response(status=500)
 
 
 def _response(call: ApiRequest, reply: Reply, version: str) -> web.Response:
@@ -73,19 +94,3 @@ def _response(call: ApiRequest, reply: Reply, version: str) -> web.Response:
         headers["Idempotent-Replayed"] = "true"
         headers["Original-Request"] = reply.original_request
     return web.Response(body=reply.body, status=reply.status, headers=headers)
-
-
-async def _leave_unanswered(request: web.BaseRequest, *, held: bool) -> web.Response:
-    """Let the caller wait until it goes away (or two minutes are over), then cut it off."""
-    deadline = time.monotonic() + (HOLD_S if held else 0.0)
-    # A closing connection sets no event that a handler could wait for, and these are few.
-    while (  # noqa: ASYNC110
-        (transport := request.transport) is not None
-        and not transport.is_closing()
-        and time.monotonic() < deadline
-    ):
-        await asyncio.sleep(HOLD_CHECK_S)
-    if request.transport is not None:
-        request.transport.abort()
-    # Nobody reads this: aiohttp wants something to return.
-    return web.Response(status=500)

@@ -293,7 +293,12 @@ class Provider:
             change.delivered, self._delivered = self._delivered, []
         if not change:
             return
-        self._journal.append(change.encoded())
+        try:
+            self._journal.append(change.encoded())
+        except OSError:
+            # Deliveries have happened all the same: they are written with the next change.
+            self._delivered = change.delivered + self._delivered
+            raise
         self.store.apply(change)
 
     async def _announce(self, unit: Unit, *, before_answer: bool = False) -> None:
