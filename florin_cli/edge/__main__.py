@@ -12,9 +12,7 @@ from florin_cli.edge.settings import EdgeSettings
 def main() -> None:
     """Write the configuration and print its path; with `--print`, only print the configuration."""
     parser = argparse.ArgumentParser(prog="python -m florin_cli.edge", description=main.__doc__)
-    parser.add_argument(
-        "--print", action="store_true", help="print the configuration, write nothing"
-    )
+    parser.add_argument("--print", action="store_true", help="print the configuration, write nothing")
     arguments = parser.parse_args()
     settings = EdgeSettings.from_environment(os.environ)
     if arguments.print:

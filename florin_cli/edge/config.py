@@ -67,9 +67,7 @@ def write_config(settings: EdgeSettings) -> Path:
 
 def render(settings: EdgeSettings) -> str:
     """The configuration as the YAML that Envoy reads."""
-    return yaml.dump(
-        bootstrap(settings), Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=110
-    )
+    return yaml.dump(bootstrap(settings), Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 class _PlainDumper(yaml.SafeDumper):
@@ -166,11 +164,7 @@ def _discovery(replicas: Iterable[Endpoint]) -> str:
 
 def _assignment(name: str, replicas: Iterable[Endpoint]) -> Json:
     endpoints = [
-        {
-            "endpoint": {
-                "address": {"socket_address": {"address": each.host, "port_value": each.port}}
-            }
-        }
+        {"endpoint": {"address": {"socket_address": {"address": each.host, "port_value": each.port}}}}
         for each in replicas
     ]
     return {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]}
@@ -188,9 +182,7 @@ def _access_log(settings: EdgeSettings) -> list[Json]:
         },
     }
     if settings.access_log_ratio < 1:
-        log["filter"] = {
-            "or_filter": {"filters": [_failures(), _sampled(settings.access_log_ratio)]}
-        }
+        log["filter"] = {"or_filter": {"filters": [_failures(), _sampled(settings.access_log_ratio)]}}
     return [log]
 
 

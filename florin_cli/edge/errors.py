@@ -69,9 +69,7 @@ EDGE_ERRORS: Final = (
 
 def local_reply_config(max_request_bytes: int) -> Json:
     """Envoy's `local_reply_config`: by status, first for REST callers, then for gRPC callers."""
-    messages = {
-        error: error.message.format(max_request_bytes=max_request_bytes) for error in EDGE_ERRORS
-    }
+    messages = {error: error.message.format(max_request_bytes=max_request_bytes) for error in EDGE_ERRORS}
     rest = [_rest_mapper(error, message) for error, message in messages.items()]
     grpc = [_grpc_mapper(error, message) for error, message in messages.items()]
     return {"mappers": [*rest, *grpc]}

@@ -116,9 +116,7 @@ def _routes(rpc: PublicRpc, settings: EdgeSettings) -> Iterator[Json]:
 
 def _rest_route(rpc: PublicRpc, binding: Binding, settings: EdgeSettings) -> Json:
     template = binding.path_template
-    path = (
-        {"safe_regex": {"regex": path_regex(template)}} if "{" in template else {"path": template}
-    )
+    path = {"safe_regex": {"regex": path_regex(template)}} if "{" in template else {"path": template}
     match = path | {"headers": [_header(":method", {"exact": binding.http_method})]}
     return _route(rpc, settings, f"{binding.http_method} {template}", match, _REST_ANSWERS)
 

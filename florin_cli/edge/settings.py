@@ -113,11 +113,7 @@ class EdgeSettings:
             edge_port=int(get("EDGE_PORT", 8080)),
             admin_port=int(get("ENVOY_ADMIN_PORT", 9901)),
             upstreams={
-                name: (
-                    Endpoint(
-                        "127.0.0.1", int(get(f"{name.removesuffix('_svc').upper()}_PORT", port))
-                    ),
-                )
+                name: (Endpoint("127.0.0.1", int(get(f"{name.removesuffix('_svc').upper()}_PORT", port))),)
                 for name, port in DEFAULT_PORTS.items()
             },
             otlp=Endpoint.parse(otlp) if otlp else None,

@@ -23,9 +23,7 @@ def shop() -> Shop:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def edge(
-    tokens: Tokens, shop: Shop, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Edge]:
+async def edge(tokens: Tokens, shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Edge]:
     async with serving(shop) as services:
         settings = settings_for(tmp_path_factory.mktemp("edge"), services)
         async with running_edge(settings, tokens.jwks) as running:

@@ -80,19 +80,13 @@ async def test_a_service_learns_who_calls_from_the_token_alone(
     assert shop.last_metadata["x-florin-merchant"] == "mer_demo"
 
 
-async def test_forged_identity_is_stripped_where_no_token_is_needed(
-    buyer: Buyer, shop: Shop
-) -> None:
-    await buyer.call(
-        "POST", "/v1/webhooks/stripe", token=False, data=b"{}", headers={"x-florin-role": "ops"}
-    )
+async def test_forged_identity_is_stripped_where_no_token_is_needed(buyer: Buyer, shop: Shop) -> None:
+    await buyer.call("POST", "/v1/webhooks/stripe", token=False, data=b"{}", headers={"x-florin-role": "ops"})
     assert not [name for name in shop.last_metadata if name.startswith("x-florin-")]
 
 
 async def test_a_callers_correlation_id_goes_all_the_way_and_back(buyer: Buyer, shop: Shop) -> None:
-    _, headers, _ = await buyer.call(
-        "GET", "/v1/orders/x", headers={"x-correlation-id": "cart-7.a_B"}
-    )
+    _, headers, _ = await buyer.call("GET", "/v1/orders/x", headers={"x-correlation-id": "cart-7.a_B"})
     assert headers["x-correlation-id"] == shop.last_metadata["x-correlation-id"] == "cart-7.a_B"
     assert headers["x-request-id"] == shop.last_metadata["x-request-id"]
 
@@ -103,11 +97,7 @@ async def test_without_a_harmless_correlation_id_one_is_made(
 ) -> None:
     headers = {} if sent is None else {"x-correlation-id": sent}
     _, answered, _ = await buyer.call("GET", "/v1/orders/x", headers=headers)
-    assert (
-        answered["x-correlation-id"]
-        == answered["x-request-id"]
-        == shop.last_metadata["x-correlation-id"]
-    )
+    assert answered["x-correlation-id"] == answered["x-request-id"] == shop.last_metadata["x-correlation-id"]
     assert len(answered["x-request-id"]) == 36
 
 
@@ -164,9 +154,7 @@ async def test_a_refusal_has_its_status_and_every_detail(
     after_headers: bool,
 ) -> None:
     """The same whether the service had already sent headers or not."""
-    field = error_details_pb2.BadRequest.FieldViolation(
-        field="currency", description="not sold in JPY"
-    )
+    field = error_details_pb2.BadRequest.FieldViolation(field="currency", description="not sold in JPY")
     details = (
         error_info("CARD_DECLINED", decline_code="lost_card"),
         error_details_pb2.BadRequest(field_violations=[field]),
@@ -191,9 +179,7 @@ async def test_a_refusal_has_its_status_and_every_detail(
 # Refusals of the edge itself.
 
 
-async def test_without_a_token_the_answer_is_401_and_no_service_is_asked(
-    buyer: Buyer, shop: Shop
-) -> None:
+async def test_without_a_token_the_answer_is_401_and_no_service_is_asked(buyer: Buyer, shop: Shop) -> None:
     before = len(shop.calls)
     status, headers, error = await buyer.call("POST", "/v1/checkouts", json=CART, token=False)
     assert (status, error["code"], reason_of(error)) == (401, 16, "UNAUTHENTICATED")
@@ -201,9 +187,7 @@ async def test_without_a_token_the_answer_is_401_and_no_service_is_asked(
     assert len(shop.calls) == before
 
 
-@pytest.mark.parametrize(
-    "claims", [{"aud": "elsewhere"}, {"iss": "stranger"}, {"exp": 1_000_000_000}]
-)
+@pytest.mark.parametrize("claims", [{"aud": "elsewhere"}, {"iss": "stranger"}, {"exp": 1_000_000_000}])
 async def test_a_token_that_is_not_for_us_is_no_token(
     buyer: Buyer, tokens: Tokens, claims: dict[str, object]
 ) -> None:
@@ -257,17 +241,13 @@ async def test_query_parameters_reach_the_service(buyer: Buyer, shop: Shop) -> N
     )
 
 
-async def test_a_body_above_the_limit_is_413_and_one_below_it_passes(
-    buyer: Buyer, shop: Shop
-) -> None:
+async def test_a_body_above_the_limit_is_413_and_one_below_it_passes(buyer: Buyer, shop: Shop) -> None:
     status, _, error = await buyer.call(
         "POST", "/v1/webhooks/stripe", token=False, data=b"x" * (MAX_REQUEST_BYTES + 1)
     )
     assert (status, reason_of(error)) == (413, "REQUEST_TOO_LARGE")
     assert str(MAX_REQUEST_BYTES) in error["message"]
-    status, _, _ = await buyer.call(
-        "POST", "/v1/webhooks/stripe", token=False, data=b"x" * MAX_REQUEST_BYTES
-    )
+    status, _, _ = await buyer.call("POST", "/v1/webhooks/stripe", token=False, data=b"x" * MAX_REQUEST_BYTES)
     assert status == 200
     assert isinstance(shop.last_request, httpbody_pb2.HttpBody)
     assert len(shop.last_request.data) == MAX_REQUEST_BYTES

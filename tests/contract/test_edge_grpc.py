@@ -44,13 +44,9 @@ async def grpc_web(
         return answer.status, answer.headers, await answer.read()
 
 
-async def test_grpc_web_gets_the_message_and_the_trailers_in_the_body(
-    edge: Edge, tokens: Tokens
-) -> None:
+async def test_grpc_web_gets_the_message_and_the_trailers_in_the_body(edge: Edge, tokens: Tokens) -> None:
     message = order_service_pb2.GetOrderRequest(id="ord_1").SerializeToString()
-    status, _, body = await grpc_web(
-        edge, "/florin.order.v1.OrderService/GetOrder", message, tokens.bearer()
-    )
+    status, _, body = await grpc_web(edge, "/florin.order.v1.OrderService/GetOrder", message, tokens.bearer())
     assert status == 200
     length = int.from_bytes(body[1:5], "big")
     assert order_pb2.Order.FromString(body[5 : 5 + length]).status == order_pb2.Order.COMPLETED
@@ -72,9 +68,7 @@ async def test_grpc_callers_get_the_order_and_no_http_status(
 ) -> None:
     stub = order_service_pb2_grpc.OrderServiceStub(channel)
     metadata = (*bearer(tokens), ("idempotency-key", "key-9"), ("x-correlation-id", "grpc-1"))
-    call = stub.CreateCheckout(
-        order_service_pb2.CreateCheckoutRequest(), metadata=metadata, timeout=5
-    )
+    call = stub.CreateCheckout(order_service_pb2.CreateCheckoutRequest(), metadata=metadata, timeout=5)
     order = await call
     assert order.id == "ord_1"
     answered = dict(await call.initial_metadata())
@@ -109,9 +103,7 @@ async def test_grpc_callers_get_refusals_with_their_details(
 async def test_grpc_callers_can_watch_an_order(channel: aio.Channel, tokens: Tokens) -> None:
     stub = order_service_pb2_grpc.OrderServiceStub(channel)
     request = order_service_pb2.WatchOrderRequest(id="ord_1")
-    seen = [
-        order.status async for order in stub.WatchOrder(request, metadata=bearer(tokens), timeout=5)
-    ]
+    seen = [order.status async for order in stub.WatchOrder(request, metadata=bearer(tokens), timeout=5)]
     assert seen == [order_pb2.Order.PROCESSING, order_pb2.Order.COMPLETED]
 
 
@@ -138,9 +130,7 @@ async def test_an_internal_rpc_cannot_be_reached(channel: aio.Channel, tokens: T
     assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_grpc_requests_have_the_same_limits(
-    channel: aio.Channel, tokens: Tokens, shop: Shop
-) -> None:
+async def test_grpc_requests_have_the_same_limits(channel: aio.Channel, tokens: Tokens, shop: Shop) -> None:
     stub = order_service_pb2_grpc.OrderServiceStub(channel)
     large = order_service_pb2.CreateCheckoutRequest(receipt_email="x" * 2 * MAX_REQUEST_BYTES)
     with pytest.raises(aio.AioRpcError) as raised:
