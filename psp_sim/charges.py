@@ -49,8 +49,6 @@ def capture(unit: Unit, charge: Charge, amount: int) -> Charge:
         description=charge.description,
     )
     unit.put(transaction)
-    charge = replace(
-        charge, captured=True, amount_captured=amount, balance_transaction=transaction.id
-    )
+    charge = replace(charge, captured=True, amount_captured=amount, balance_transaction=transaction.id)
     unit.put(charge)
     return charge

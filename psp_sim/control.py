@@ -21,9 +21,7 @@ class Control:
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
-        self._endpoints: dict[
-            tuple[str, str], Callable[[web.BaseRequest], Awaitable[web.Response]]
-        ] = {
+        self._endpoints: dict[tuple[str, str], Callable[[web.BaseRequest], Awaitable[web.Response]]] = {
             ("GET", "/_sim/health"): self._health,
             ("GET", "/_sim/stats"): self._stats,
             ("GET", "/_sim/config"): self._show_config,

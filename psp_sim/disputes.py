@@ -91,9 +91,7 @@ def _decide(unit: Unit, dispute: Dispute, verdict: DisputeStatus) -> Dispute:
             description=f"Chargeback reversal for {dispute.charge}",
         )
         unit.put(transaction)
-        dispute = replace(
-            dispute, balance_transactions=[*dispute.balance_transactions, transaction.id]
-        )
+        dispute = replace(dispute, balance_transactions=[*dispute.balance_transactions, transaction.id])
     unit.put(dispute)
     unit.announce("charge.dispute.closed", dispute)
     return dispute

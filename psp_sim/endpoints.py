@@ -19,9 +19,7 @@ Resource = PaymentIntent | Charge | Refund | Dispute | BalanceTransaction | Even
 class Command:
     """An endpoint that changes something: POST."""
 
-    run: Callable[
-        [Unit, Params, str], PaymentIntent | Charge | Refund | Dispute | BalanceTransaction
-    ]
+    run: Callable[[Unit, Params, str], PaymentIntent | Charge | Refund | Dispute | BalanceTransaction]
     params: frozenset[str]
     # True where a payment method is tried, and so where its fault can strike.
     confirms: bool = False
@@ -47,9 +45,7 @@ def _one(table: Callable[[Store], Table[R]], noun: str) -> Query:
 
 def _intents(store: Store, params: Params, _: str) -> Page:
     customer = forms.text(params, "customer")
-    return listing.page(
-        store.intents, params, lambda row: customer is None or row.customer == customer
-    )
+    return listing.page(store.intents, params, lambda row: customer is None or row.customer == customer)
 
 
 def _charges(store: Store, params: Params, _: str) -> Page:
@@ -57,9 +53,7 @@ def _charges(store: Store, params: Params, _: str) -> Page:
     if intent_id is not None:
         return listing.page_of(store.charges_of(intent_id), params)
     customer = forms.text(params, "customer")
-    return listing.page(
-        store.charges, params, lambda row: customer is None or row.customer == customer
-    )
+    return listing.page(store.charges, params, lambda row: customer is None or row.customer == customer)
 
 
 def _refunds(store: Store, params: Params, charge_in_path: str) -> Page:
@@ -90,9 +84,7 @@ def _transactions(store: Store, params: Params, _: str) -> Page:
         store.transactions,
         params,
         lambda row: (
-            kind in (None, row.type)
-            and source in (None, row.source)
-            and currency in (None, row.currency)
+            kind in (None, row.type) and source in (None, row.source) and currency in (None, row.currency)
         ),
     )
 
@@ -111,14 +103,10 @@ ENDPOINTS: Final[dict[str, Command | Query]] = {
     "POST /v1/payment_intents": Command(
         lambda unit, params, _: intents.create(unit, params), intents.CREATE_PARAMS, confirms=True
     ),
-    "POST /v1/payment_intents/{id}/confirm": Command(
-        intents.confirm, intents.CONFIRM_PARAMS, confirms=True
-    ),
+    "POST /v1/payment_intents/{id}/confirm": Command(intents.confirm, intents.CONFIRM_PARAMS, confirms=True),
     "POST /v1/payment_intents/{id}/capture": Command(intents.capture, intents.CAPTURE_PARAMS),
     "POST /v1/payment_intents/{id}/cancel": Command(intents.cancel, intents.CANCEL_PARAMS),
-    "POST /v1/refunds": Command(
-        lambda unit, params, _: refunds.create(unit, params), refunds.CREATE_PARAMS
-    ),
+    "POST /v1/refunds": Command(lambda unit, params, _: refunds.create(unit, params), refunds.CREATE_PARAMS),
     "POST /v1/disputes/{id}": Command(disputes.update, disputes.UPDATE_PARAMS),
     "POST /v1/disputes/{id}/close": Command(disputes.close, disputes.CLOSE_PARAMS),
     "GET /v1/payment_intents": Query(_intents, _with("customer")),
@@ -134,9 +122,7 @@ ENDPOINTS: Final[dict[str, Command | Query]] = {
     "GET /v1/disputes": Query(_disputes, _with("charge", "payment_intent")),
     "GET /v1/disputes/{id}": _one(lambda store: store.disputes, "dispute"),
     "GET /v1/balance_transactions": Query(_transactions, _with("type", "source", "currency")),
-    "GET /v1/balance_transactions/{id}": _one(
-        lambda store: store.transactions, "balance_transaction"
-    ),
+    "GET /v1/balance_transactions/{id}": _one(lambda store: store.transactions, "balance_transaction"),
     "GET /v1/events": Query(_events, _with("type", "types")),
     "GET /v1/events/{id}": _one(lambda store: store.events, "event"),
 }

@@ -46,9 +46,7 @@ def invalid_request(
 
 def missing_param(param: str) -> ApiError:
     """Return the 400 for a required parameter that is not there."""
-    return invalid_request(
-        f"Missing required param: {param}.", code="parameter_missing", param=param
-    )
+    return invalid_request(f"Missing required param: {param}.", code="parameter_missing", param=param)
 
 
 def no_such(noun: str, object_id: str, *, param: str, status: int = 400) -> ApiError:

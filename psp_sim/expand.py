@@ -22,9 +22,7 @@ _EXPANDABLE: Final = frozenset(
 )
 
 
-def expand(
-    document: Document, paths: list[str], resolve: Callable[[str], Document | None]
-) -> Document:
+def expand(document: Document, paths: list[str], resolve: Callable[[str], Document | None]) -> Document:
     """Return the document with what each dotted path names expanded in place.
 
     Raises:
@@ -40,9 +38,7 @@ def expand(
     return document
 
 
-def _expand(
-    value: Document, names: list[str], resolve: Callable[[str], Document | None], path: str
-) -> None:
+def _expand(value: Document, names: list[str], resolve: Callable[[str], Document | None], path: str) -> None:
     name, *rest = names
     if name == "data" and isinstance(value.get("data"), list) and rest:
         for item in value["data"]:

@@ -156,9 +156,7 @@ def only(params: Params, known: frozenset[str]) -> None:
     if params.keys() <= known:
         return
     name = min(params.keys() - known)
-    raise invalid_request(
-        f"Received unknown parameter: {name}", code="parameter_unknown", param=name
-    )
+    raise invalid_request(f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
 
 
 def _invalid_integer(message: str, name: str) -> ApiError:

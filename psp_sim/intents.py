@@ -201,9 +201,7 @@ def authenticate(unit: Unit, intent_id: str, *, passed: bool) -> PaymentIntent:
     return intent
 
 
-def _attempt(
-    unit: Unit, intent: PaymentIntent, token: Token, *, interactive: bool
-) -> PaymentIntent:
+def _attempt(unit: Unit, intent: PaymentIntent, token: Token, *, interactive: bool) -> PaymentIntent:
     match token.authorisation:
         case Authorisation.APPROVED:
             return _approve(unit, intent, token, authenticated=False)
@@ -224,9 +222,7 @@ def _attempt(
             return intent
 
 
-def _approve(
-    unit: Unit, intent: PaymentIntent, token: Token, *, authenticated: bool
-) -> PaymentIntent:
+def _approve(unit: Unit, intent: PaymentIntent, token: Token, *, authenticated: bool) -> PaymentIntent:
     charge = charges.new(unit, intent, token, status="succeeded", authenticated=authenticated)
     intent = replace(intent, latest_charge=charge.id, last_payment_error=None)
     if token.fault is Fault.WEBHOOK_REORDERED:
@@ -262,9 +258,7 @@ def _decline(unit: Unit, intent: PaymentIntent, token: Token, decline: Decline) 
     unit.put(intent)
     _announce(unit, "payment_intent.payment_failed", intent)
     details = {**error, "payment_intent": unit.document(intent)}
-    return ApiError(
-        402, "card_error", decline.message, decline.code, executed=True, details=details
-    )
+    return ApiError(402, "card_error", decline.message, decline.code, executed=True, details=details)
 
 
 def _announce(unit: Unit, event_type: str, intent: PaymentIntent) -> None:

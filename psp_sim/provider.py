@@ -162,9 +162,7 @@ class Provider:
         return {
             "intents": len(self.store.intents),
             "charges": len(self.store.charges),
-            "succeeded": sum(
-                intent.status == "succeeded" for intent in self.store.intents.oldest_first()
-            ),
+            "succeeded": sum(intent.status == "succeeded" for intent in self.store.intents.oldest_first()),
             "refunds": len(self.store.refunds),
             "disputes": len(self.store.disputes),
             "events": len(self.store.events),
@@ -172,9 +170,7 @@ class Provider:
             "faults": {str(name): count for name, count in self.faults.counts.items()},
         }
 
-    async def _query(
-        self, query: Query, row_id: str, request: ApiRequest, request_id: str
-    ) -> Reply:
+    async def _query(self, query: Query, row_id: str, request: ApiRequest, request_id: str) -> Reply:
         params = forms.parse(request.query)
         forms.only(params, query.params)
         await self._wait()
@@ -203,9 +199,7 @@ class Provider:
         if answer is not None:
             return Reply(answer.status, answer.body, request_id, answer.request_id)
         try:
-            return await self._execute(
-                command, row_id, params, request, request_id, fingerprint=fingerprint
-            )
+            return await self._execute(command, row_id, params, request, request_id, fingerprint=fingerprint)
         finally:
             self._running.end(key)
 

@@ -49,9 +49,7 @@ def create(unit: Unit, params: Params) -> Refund:
         metadata=forms.metadata(params),
         reason=reason,
         balance_transaction=transaction.id,
-        settles_at_ms=(
-            None if token.refund is RefundOutcome.SUCCEEDS else unit.now_ms + SETTLES_AFTER_MS
-        ),
+        settles_at_ms=(None if token.refund is RefundOutcome.SUCCEEDS else unit.now_ms + SETTLES_AFTER_MS),
     )
     charge = replace(charge, amount_refunded=charge.amount_refunded + amount)
     unit.put(transaction)
@@ -70,9 +68,7 @@ def settle(unit: Unit, refund_id: str) -> Refund:
     refund = replace(refund, settles_at_ms=None)
     charge = unit.charge(refund.charge)
     if tokens.named(charge.payment_method).refund is RefundOutcome.FAILS_LATER:
-        transaction = _transaction(
-            unit, refund.id, refund.amount, refund.currency, "refund_failure"
-        )
+        transaction = _transaction(unit, refund.id, refund.amount, refund.currency, "refund_failure")
         refund = replace(
             refund,
             status="failed",
@@ -101,8 +97,7 @@ def _charge(unit: Unit, params: Params) -> Charge:
             )
     if charge_id is None:
         raise invalid_request(
-            "One of the following params should be provided for this request: payment_intent or "
-            "charge.",
+            "One of the following params should be provided for this request: payment_intent or charge.",
             code="parameter_missing",
         )
     return unit.charge(charge_id, status=400)
@@ -138,9 +133,7 @@ def _check(charge: Charge, amount: int | None, left: int) -> None:
         raise refusal
 
 
-def _transaction(
-    unit: Unit, refund_id: str, amount: int, currency: str, kind: str
-) -> BalanceTransaction:
+def _transaction(unit: Unit, refund_id: str, amount: int, currency: str, kind: str) -> BalanceTransaction:
     return BalanceTransaction(
         id=unit.new_id("txn"),
         created=unit.now,

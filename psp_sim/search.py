@@ -49,9 +49,7 @@ def parse(text: str) -> Query:
         clause = _CLAUSE.match(text, position)
         if clause is None:
             raise _unsearchable(text)
-        into, name = (
-            (query.metadata, clause["key"]) if clause["key"] else (query.fields, clause["field"])
-        )
+        into, name = (query.metadata, clause["key"]) if clause["key"] else (query.fields, clause["field"])
         if into.setdefault(name, clause["value"]) != clause["value"]:
             raise invalid_request(f"{name} cannot have two values at once.", param="query")
         position = clause.end()

@@ -24,8 +24,7 @@ R = TypeVar("R", PaymentIntent, Charge, Refund, Dispute, BalanceTransaction, Eve
 ANSWER_TTL_S: Final = 24 * 3600
 
 _ROW_TYPES: Final[dict[str, type[Any]]] = {
-    kind.KIND: kind
-    for kind in (PaymentIntent, Charge, Refund, Dispute, BalanceTransaction, Event, Answer)
+    kind.KIND: kind for kind in (PaymentIntent, Charge, Refund, Dispute, BalanceTransaction, Event, Answer)
 }
 
 
@@ -201,9 +200,7 @@ class Store:
 
     def intents_with(self, metadata: dict[str, str]) -> Iterator[PaymentIntent]:
         """Yield the payment intents that carry all of these keys and values, newest first."""
-        candidates = min(
-            (self._intents_by_metadata.get(item, []) for item in metadata.items()), key=len
-        )
+        candidates = min((self._intents_by_metadata.get(item, []) for item in metadata.items()), key=len)
         for intent_id in reversed(candidates):
             intent = self.intents.get(intent_id)
             if intent is not None and metadata.items() <= intent.metadata.items():

@@ -118,9 +118,7 @@ class WebhookInbox:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def wait_for(
-        self, wanted: Callable[[Delivery], bool], *, count: int = 1
-    ) -> list[Delivery]:
+    async def wait_for(self, wanted: Callable[[Delivery], bool], *, count: int = 1) -> list[Delivery]:
         """Return the wanted deliveries once there are at least so many."""
 
         def found() -> list[Delivery]:

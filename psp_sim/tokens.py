@@ -96,9 +96,7 @@ _STRIPE_TOKENS: Final = (
     Token("pm_card_mastercard", brand="mastercard", last4="4444"),
     Token("pm_card_amex", brand="amex", last4="8431"),
     Token("pm_card_discover", brand="discover", last4="9424"),
-    _declined(
-        "pm_card_chargeDeclined", "0002", "card_declined", "generic_decline", _DECLINED_MESSAGE
-    ),
+    _declined("pm_card_chargeDeclined", "0002", "card_declined", "generic_decline", _DECLINED_MESSAGE),
     _declined(
         "pm_card_chargeDeclinedInsufficientFunds",
         "9995",
@@ -106,9 +104,7 @@ _STRIPE_TOKENS: Final = (
         "insufficient_funds",
         "Your card has insufficient funds.",
     ),
-    _declined(
-        "pm_card_chargeDeclinedLostCard", "9987", "card_declined", "lost_card", _DECLINED_MESSAGE
-    ),
+    _declined("pm_card_chargeDeclinedLostCard", "9987", "card_declined", "lost_card", _DECLINED_MESSAGE),
     _declined(
         "pm_card_chargeDeclinedStolenCard",
         "9979",
@@ -169,9 +165,7 @@ _ALIASES: Final = tuple(
     if token.id.startswith("pm_card_chargeDeclined")
 )
 
-TOKENS: Final[dict[str, Token]] = {
-    token.id: token for token in (*_STRIPE_TOKENS, *_ALIASES, *_FAULT_TOKENS)
-}
+TOKENS: Final[dict[str, Token]] = {token.id: token for token in (*_STRIPE_TOKENS, *_ALIASES, *_FAULT_TOKENS)}
 
 
 def named(payment_method: str) -> Token:

@@ -124,9 +124,7 @@ class Courier:
             self._faults.counts["webhook_shuffle"] += 1
             wait_s += self._faults.uniform_s(SHUFFLE_S)
         self._post_after(wait_s, parcel)
-        if event.manner == "duplicate" or self._faults.strikes(
-            "webhook_duplicated", config.duplicate_rate
-        ):
+        if event.manner == "duplicate" or self._faults.strikes("webhook_duplicated", config.duplicate_rate):
             self._post_after(wait_s, replace(parcel, duplicate=True))
         if config.forge:
             self._faults.counts["webhook_forged"] += 1

@@ -58,8 +58,7 @@ def taken(wanted: Mapping[int, Wanted], *, host: str) -> list[Taken]:
     busy = sorted(port for port in wanted if not _is_free(host, port))
     holders = _holders() if busy else {}
     return [
-        Taken(port, wanted[port].by, wanted[port].variable, *holders.get(port, (None, None)))
-        for port in busy
+        Taken(port, wanted[port].by, wanted[port].variable, *holders.get(port, (None, None))) for port in busy
     ]
 
 

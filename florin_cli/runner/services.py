@@ -75,23 +75,17 @@ def _migration(settings: Settings, secrets: Secrets, service: ServiceName, *, cw
         "FLORIN_MIGRATE_DATABASE_URL": postgres.url(
             settings, secrets, role=database.owner, database=database.name
         ),
-        "FLORIN_DATABASE_URL": postgres.url(
-            settings, secrets, role=database.role, database=database.name
-        ),
+        "FLORIN_DATABASE_URL": postgres.url(settings, secrets, role=database.role, database=database.name),
     }
 
     async def run() -> None:
-        process = await program.start(
-            _module(service, "migrate"), env=env, cwd=cwd, log_path=log_path
-        )
+        process = await program.start(_module(service, "migrate"), env=env, cwd=cwd, log_path=log_path)
         try:
             async with asyncio.timeout(_MIGRATION_DEADLINE_S):
                 code = await process.wait()
         except TimeoutError:
             process.kill()
-            raise StepFailed(
-                f"not done within {_MIGRATION_DEADLINE_S:g} s; its log is {log_path}"
-            ) from None
+            raise StepFailed(f"not done within {_MIGRATION_DEADLINE_S:g} s; its log is {log_path}") from None
         if code != 0:
             tail = "\n".join(program.last_lines(log_path, 15))
             raise StepFailed(f"{program.exit_text(code)}; its log {log_path} ends with\n{tail}")
