@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kit.bus import Envelope
 from kit.database import Connection, Database
@@ -37,6 +38,16 @@ class Step:
         For handing work to something in this process. What must not be lost belongs into a row.
         """
         self.hooks.append(hook)
+
+
+async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` to its end even if the caller is cancelled meanwhile; it is cancelled afterwards."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 class Steps:
