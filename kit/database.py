@@ -6,8 +6,8 @@ psycopg without an ORM: a hot path is a handful of set-based statements a batch 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
 
 import psycopg
 import stamina
@@ -16,13 +16,32 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from kit.errors import Conflict
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 T = TypeVar("T")
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 # The store is gone, or too busy to be used: worth another try with the same key, never an answer.
 STORE_UNAVAILABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
+
+
+class StatementRefused(psycopg.DataError):
+    """A statement took too long or asked for too much: its own fault, not that of the store.
+
+    psycopg files these under `OperationalError`, where a lost connection is; waiting for the store would
+    then wait for ever, and a whole batch with it.
+    """
+
+
+@contextmanager
+def _blaming_the_statement() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        # 57014: ended by statement_timeout. Class 54: a limit of Postgres, such as the size of an index row.
+        if error.sqlstate == "57014" or (error.sqlstate or "").startswith("54"):
+            raise StatementRefused(str(error)) from error
+        raise
 
 
 class Outdated(Conflict):
@@ -48,6 +67,9 @@ _JITTER_S: Final = 0.01
 
 # Longer than any statement of ours takes under load, shorter than a caller's patience.
 _STATEMENT_TIMEOUT_MS: Final = 5_000
+
+# Rows deleted by one statement of `delete_in_portions`: well below the time of a statement.
+_PORTION: Final = 5_000
 
 # A handler that holds a transaction longer than this is stuck; Postgres ends it.
 _IDLE_TIMEOUT_MS: Final = 10_000
@@ -90,8 +112,23 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection in autocommit mode, for single statements and reads."""
-        async with self._pool.connection() as connection:
-            yield connection
+        with _blaming_the_statement():
+            async with self._pool.connection() as connection:
+                yield connection
+
+    async def delete_in_portions(self, statement: LiteralString, parameters: tuple[Any, ...]) -> int:
+        """Run a DELETE again and again until nothing is left for it; return how many rows it deleted.
+
+        Args:
+            statement: its last placeholder is the `LIMIT`, so that it holds no lock for long.
+        """
+        deleted = 0
+        while True:
+            async with self.connection() as connection:
+                portion = (await connection.execute(statement, (*parameters, _PORTION))).rowcount
+            deleted += portion
+            if portion < _PORTION:
+                return deleted
 
     async def transact(self, body: Callable[[Connection], Awaitable[T]]) -> T:
         """Run `body` in one transaction and return its result; nothing stays if it raises.
@@ -107,7 +144,7 @@ class Database:
             wait_max=0.2,
             wait_jitter=_JITTER_S,
         ):
-            with attempt:
+            with attempt, _blaming_the_statement():
                 async with self._pool.connection() as connection, connection.transaction():
                     return await body(connection)
         raise AssertionError("retry_context either returns or raises")
