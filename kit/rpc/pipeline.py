@@ -45,13 +45,13 @@ _validator = protovalidate.Validator()
 
 
 if TYPE_CHECKING:
-    _Interceptor = grpc.aio.ServerInterceptor[Any, Any]
+    Interceptor = grpc.aio.ServerInterceptor[Any, Any]
 else:
-    # Generic for its stubs only.
-    _Interceptor = grpc.aio.ServerInterceptor
+    # Generic in its stubs only.
+    Interceptor = grpc.aio.ServerInterceptor
 
 
-class Pipeline(_Interceptor):
+class Pipeline(Interceptor):
     """The interceptor of every Florin server."""
 
     def __init__(self) -> None:
