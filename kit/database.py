@@ -53,6 +53,12 @@ _STATEMENT_TIMEOUT_MS: Final = 5_000
 _IDLE_TIMEOUT_MS: Final = 10_000
 
 
+# Plans are kept, and one that is made while a table is nearly empty reads all of it: right then, and the
+# most expensive thing we do a minute of traffic later, until Postgres analyses the table. Whatever we ask
+# often goes by a key. (Inventory, first minute: 136 in place of 287 microseconds of Postgres an order.)
+_PLANNER: Final = "-c enable_seqscan=off"
+
+
 class Database:
     """The database of one service.
 
@@ -75,7 +81,8 @@ class Database:
                 # A statement is prepared at its second use: the hot ones are few and always the same.
                 "prepare_threshold": 1,
                 "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS}"
-                f" -c idle_in_transaction_session_timeout={_IDLE_TIMEOUT_MS}",
+                f" -c idle_in_transaction_session_timeout={_IDLE_TIMEOUT_MS}"
+                f" {_PLANNER}",
             },
         )
 
