@@ -26,6 +26,9 @@ from florin_cli.runner.supervisor import Supervisor
 # A supervisor that was asked to stop a moment ago may still hold the lock.
 _LOCK_DEADLINE_S: Final = 5.0
 
+# Outgoing connections that happen to sit on a port of ours are mostly requests and soon over.
+_PASSING_CONNECTION_S: Final = 5.0
+
 # Changes are written at once; this often when there are none, to show that we live.
 _HEARTBEAT_S: Final = 1.0
 
@@ -74,13 +77,23 @@ def _prepare(settings: Settings, *, only: Sequence[str]) -> list[Node]:
     for hold in hold_dir.iterdir():
         hold.unlink()
     nodes = system.nodes(settings, secrets.ensure(settings), only=only)
-    wanted = ports.wanted(settings, only={node.name for node in nodes})
-    if taken := ports.taken(wanted, host=settings.bind_host):
+    if taken := _taken_ports(settings, nodes):
         raise CommandError(
             f"Not started: {'; '.join(str(each) for each in taken)}.",
             way_out=f"End that program, or set {', '.join(each.variable for each in taken)}.",
         )
     return nodes
+
+
+def _taken_ports(settings: Settings, nodes: Sequence[Node]) -> list[ports.Taken]:
+    """Our ports that others have, once those that are only passing through had time to leave."""
+    wanted = ports.wanted(settings, only={node.name for node in nodes})
+    deadline = time.monotonic() + _PASSING_CONNECTION_S
+    while taken := ports.taken(wanted, host=settings.bind_host):
+        if any(each.listens for each in taken) or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    return taken
 
 
 async def _supervise(settings: Settings, nodes: Sequence[Node], lock: IO[str]) -> None:
