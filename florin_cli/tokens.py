@@ -39,9 +39,7 @@ def mint(
         CommandError: there is no key yet, or a merchant's token lacks its merchant.
     """
     if role == "merchant" and not merchant_id:
-        raise CommandError(
-            "A merchant's token has to say which merchant.", way_out="Add `--merchant mer_…`."
-        )
+        raise CommandError("A merchant's token has to say which merchant.", way_out="Add `--merchant mer_…`.")
     try:
         raw = json.loads(private_key_file(settings).read_text())
     except FileNotFoundError:

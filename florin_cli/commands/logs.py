@@ -45,9 +45,7 @@ def logs(
 def _paths(settings: Settings, name: str) -> list[Path]:
     paths = sorted(settings.logs_dir.glob("*.log"))
     if not paths:
-        raise CommandError(
-            f"There are no logs in {settings.logs_dir}.", way_out="Start it with `florin up`."
-        )
+        raise CommandError(f"There are no logs in {settings.logs_dir}.", way_out="Start it with `florin up`.")
     chosen = [path for path in paths if name in {"", path.stem}]
     if not chosen:
         names = ", ".join(path.stem for path in paths)

@@ -128,9 +128,7 @@ def release(settings: Settings, name: str, *, deadline_s: float = 60.0) -> None:
     _wait_for(settings, name, lambda process: process.healthy, deadline_s=deadline_s)
 
 
-def _spawn(
-    settings: Settings, *, only: Sequence[str], dies_with_caller: bool
-) -> subprocess.Popen[bytes]:
+def _spawn(settings: Settings, *, only: Sequence[str], dies_with_caller: bool) -> subprocess.Popen[bytes]:
     settings.logs_dir.mkdir(parents=True, exist_ok=True)
     command: Sequence[str] = (sys.executable, "-m", "florin_cli.runner.daemon", *only)
     if dies_with_caller:
@@ -240,9 +238,7 @@ def _require(settings: Settings, name: str) -> None:
         raise not_running(settings)
     names = [process.name for process in found.processes]
     if name not in names:
-        raise CommandError(
-            f"There is no process called {name}.", way_out=f"Choose from {', '.join(names)}."
-        )
+        raise CommandError(f"There is no process called {name}.", way_out=f"Choose from {', '.join(names)}.")
 
 
 def not_running(settings: Settings) -> CommandError:

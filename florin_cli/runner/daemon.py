@@ -37,9 +37,7 @@ log = logging.getLogger("florin.supervisor")
 
 def main() -> None:
     """Runs the system, or the named parts of it and what they need, until SIGTERM."""
-    logging.basicConfig(
-        format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr
-    )
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     settings = Settings()
     for folder in (settings.run_dir, settings.logs_dir):
         folder.mkdir(parents=True, exist_ok=True)

@@ -61,9 +61,7 @@ async def ensure(settings: Settings, secrets: Secrets) -> None:
         raise StepFailed(f"Postgres refused: {error}") from error
 
 
-async def _connect(
-    settings: Settings, secrets: Secrets, database: str
-) -> psycopg.AsyncConnection[Any]:
+async def _connect(settings: Settings, secrets: Secrets, database: str) -> psycopg.AsyncConnection[Any]:
     return await psycopg.AsyncConnection.connect(
         postgres.superuser_url(settings, secrets, database=database),
         autocommit=True,
@@ -91,9 +89,7 @@ async def _ensure_roles(
             await connection.execute(grant.format(sql.Identifier(role)))
 
 
-async def _missing(
-    connection: psycopg.AsyncConnection[Any], databases: list[Database]
-) -> list[Database]:
+async def _missing(connection: psycopg.AsyncConnection[Any], databases: list[Database]) -> list[Database]:
     rows = await (await connection.execute("SELECT datname FROM pg_database")).fetchall()
     present = {row[0] for row in rows}
     return [database for database in databases if database.name not in present]

@@ -61,9 +61,7 @@ def _python() -> Finding:
     return Finding("python", sys.version_info >= (3, 11), f"{version} at {sys.executable}")
 
 
-def _program(
-    settings: Settings, name: str, find: Callable[[Settings], Path], *, external: bool
-) -> Finding:
+def _program(settings: Settings, name: str, find: Callable[[Settings], Path], *, external: bool) -> Finding:
     title = f"program {name}"
     if external:
         return Finding(title, True, f"not needed: FLORIN_{name.upper()}_URL is set")
@@ -172,6 +170,4 @@ def _ports(settings: Settings) -> Iterator[Finding]:
     if not taken:
         yield Finding("ports", True, f"all free: {', '.join(str(port) for port in wanted)}")
     for each in taken:
-        yield Finding(
-            f"port {each.port}", False, str(each), f"End that program, or set {each.variable}."
-        )
+        yield Finding(f"port {each.port}", False, str(each), f"End that program, or set {each.variable}.")

@@ -38,17 +38,13 @@ def spec(settings: Settings, *, log_path: Path, cwd: Path) -> ProcessSpec:
     port = parts.port or 4222
     check = health.nats(parts.hostname or "127.0.0.1", port)
     if settings.nats_url is not None:
-        return ProcessSpec(
-            name=NAME, command=(), check=check, port=port, log_path=log_path, cwd=cwd
-        )
+        return ProcessSpec(name=NAME, command=(), check=check, port=port, log_path=log_path, cwd=cwd)
     data_dir = settings.data_dir / "nats"
     config = settings.run_dir / "nats.conf"
 
     async def configure() -> None:
         config.write_text(
-            _CONFIGURATION.format(
-                host=settings.bind_host, port=settings.nats_port, store_dir=data_dir
-            )
+            _CONFIGURATION.format(host=settings.bind_host, port=settings.nats_port, store_dir=data_dir)
         )
 
     return ProcessSpec(

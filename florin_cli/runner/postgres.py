@@ -73,9 +73,7 @@ def url(settings: Settings, secrets: Secrets, *, role: str, database: str) -> st
     parts = urlsplit(settings.postgres_url)
     location = parts.netloc.rpartition("@")[2]
     # Whatever the user's server asks of a connection (`sslmode`, …), it asks of all of them.
-    return urlunsplit(
-        ("postgresql", f"{role}:{password}@{location}", f"/{database}", parts.query, "")
-    )
+    return urlunsplit(("postgresql", f"{role}:{password}@{location}", f"/{database}", parts.query, ""))
 
 
 def superuser_url(settings: Settings, secrets: Secrets, *, database: str = "postgres") -> str:
@@ -91,9 +89,7 @@ def spec(settings: Settings, secrets: Secrets, *, log_path: Path, cwd: Path) -> 
     check = health.PostgresCheck(superuser_url(settings, secrets))
     if settings.postgres_url is not None:
         port = address(settings)[1]
-        return ProcessSpec(
-            name=NAME, command=(), check=check, port=port, log_path=log_path, cwd=cwd
-        )
+        return ProcessSpec(name=NAME, command=(), check=check, port=port, log_path=log_path, cwd=cwd)
     bin_dir = wheels.postgres_server(settings).parent
     data_dir = settings.data_dir / "postgres"
     server = _Server(settings, secrets, bin_dir, data_dir, unprivileged_user())

@@ -42,9 +42,7 @@ async def start(
         )
 
 
-async def end(
-    process: asyncio.subprocess.Process, *, stop_signal: signal.Signals, grace_s: float
-) -> None:
+async def end(process: asyncio.subprocess.Process, *, stop_signal: signal.Signals, grace_s: float) -> None:
     """Asks `process` to end, waits for `grace_s`, then kills it."""
     if process.returncode is not None:
         return

@@ -36,17 +36,13 @@ def spec(settings: Settings, *, log_path: Path, cwd: Path) -> ProcessSpec:
     port = parts.port or 6379
     check = health.redis(parts.hostname or "127.0.0.1", port)
     if settings.redis_url is not None:
-        return ProcessSpec(
-            name=NAME, command=(), check=check, port=port, log_path=log_path, cwd=cwd
-        )
+        return ProcessSpec(name=NAME, command=(), check=check, port=port, log_path=log_path, cwd=cwd)
     data_dir = settings.data_dir / "redis"
     config = settings.run_dir / "redis.conf"
 
     async def configure() -> None:
         config.write_text(
-            _CONFIGURATION.format(
-                host=settings.bind_host, port=settings.redis_port, data_dir=data_dir
-            )
+            _CONFIGURATION.format(host=settings.bind_host, port=settings.redis_port, data_dir=data_dir)
         )
 
     return ProcessSpec(

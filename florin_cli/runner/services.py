@@ -75,23 +75,17 @@ def _migration(settings: Settings, secrets: Secrets, service: ServiceName, *, cw
         "FLORIN_MIGRATE_DATABASE_URL": postgres.url(
             settings, secrets, role=database.owner, database=database.name
         ),
-        "FLORIN_DATABASE_URL": postgres.url(
-            settings, secrets, role=database.role, database=database.name
-        ),
+        "FLORIN_DATABASE_URL": postgres.url(settings, secrets, role=database.role, database=database.name),
     }
 
     async def run() -> None:
-        process = await program.start(
-            _module(service, "migrate"), env=env, cwd=cwd, log_path=log_path
-        )
+        process = await program.start(_module(service, "migrate"), env=env, cwd=cwd, log_path=log_path)
         try:
             async with asyncio.timeout(_MIGRATION_DEADLINE_S):
                 code = await process.wait()
         except TimeoutError:
             process.kill()
-            raise StepFailed(
-                f"not done within {_MIGRATION_DEADLINE_S:g} s; its log is {log_path}"
-            ) from None
+            raise StepFailed(f"not done within {_MIGRATION_DEADLINE_S:g} s; its log is {log_path}") from None
         if code != 0:
             tail = "\n".join(program.last_lines(log_path, 15))
             raise StepFailed(f"{program.exit_text(code)}; its log {log_path} ends with\n{tail}")
@@ -157,6 +151,7 @@ def _common_environment(settings: Settings, secrets: Secrets) -> dict[str, str]:
             "FLORIN_PSP_BASE_URL": f"http://{host}:{settings.psp_sim_port}",
             "FLORIN_PSP_API_KEY": secrets.psp_api_key,
             "FLORIN_PSP_WEBHOOK_SECRET": secrets.psp_webhook_secret,
+            "FLORIN_PAGE_TOKEN_KEY": secrets.page_token_key,
             "FLORIN_INVENTORY_TARGET": f"{host}:{settings.inventory_port}",
             "FLORIN_MAILBOX_DIR": str(settings.mailbox),
             "FLORIN_SMTP_URL": settings.smtp_url,

@@ -37,9 +37,7 @@ class Supervisor:
         }
         self._done = {
             node.name: (
-                self.processes[node.name].was_healthy
-                if isinstance(node, ProcessSpec)
-                else asyncio.Event()
+                self.processes[node.name].was_healthy if isinstance(node, ProcessSpec) else asyncio.Event()
             )
             for node in nodes
         }
@@ -54,10 +52,7 @@ class Supervisor:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keeps the system up until `stop` is set, then takes it down."""
-        tasks = {
-            node.name: asyncio.create_task(self._run_node(node), name=node.name)
-            for node in self._nodes
-        }
+        tasks = {node.name: asyncio.create_task(self._run_node(node), name=node.name) for node in self._nodes}
         for task in tasks.values():
             # A task that fails has met a mistake of ours, and half a system is worse than none.
             task.add_done_callback(lambda done: stop.set() if _failure(done) else None)

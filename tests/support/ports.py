@@ -58,9 +58,7 @@ def system_settings(data_dir: Path, **more: Any) -> Iterator[Settings]:
     """Settings of a whole system in `data_dir`, on ports that are ours until the end."""
     with port_block() as block:
         ports: dict[str, Any] = {f"{name}_port": block[index] for index, name in enumerate(_SINGLE)}
-        ports |= {
-            f"{name}_port": block[_SERVICES_OFFSET + index] for index, name in enumerate(_SERVICES)
-        }
+        ports |= {f"{name}_port": block[_SERVICES_OFFSET + index] for index, name in enumerate(_SERVICES)}
         values = ports | {"data_dir": data_dir, "replica_port_step": _REPLICA_STEP} | more
         yield Settings(**values)
 

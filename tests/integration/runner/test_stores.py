@@ -72,9 +72,7 @@ async def test_nats_with_its_data_deleted_comes_back_empty(stores: System) -> No
 
     shutil.rmtree(stores.settings.data_dir / "nats")
 
-    stores.wait_until(
-        lambda: stores.process("nats").restarts > before.restarts, "the loss is noticed"
-    )
+    stores.wait_until(lambda: stores.process("nats").restarts > before.restarts, "the loss is noticed")
     stores.wait_healthy()
     client = await nats.connect(url)
     assert await client.jetstream().streams_info() == []
@@ -99,9 +97,7 @@ async def test_a_service_gets_into_its_own_database_and_no_other(stores: System)
     async with await psycopg.AsyncConnection.connect(stores.database_url("order_svc")) as own:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             await own.execute("CREATE TABLE mine ()")
-    others = postgres.url(
-        stores.settings, stores.secrets, role="florin_order", database="florin_ledger"
-    )
+    others = postgres.url(stores.settings, stores.secrets, role="florin_order", database="florin_ledger")
     with pytest.raises(psycopg.OperationalError, match="permission denied"):
         await psycopg.AsyncConnection.connect(others)
 

@@ -42,7 +42,5 @@ def test_a_closed_folder_on_the_way_is_seen(tmp_path: Path) -> None:
     closed = tmp_path / "home"
     closed.mkdir(mode=0o700)
     assert not privilege.can_reach(closed / "checkout", SOMEBODY)
-    owner = pwd.struct_passwd(
-        ("me", "x", closed.stat().st_uid, closed.stat().st_gid, "", "/", "/bin/sh")
-    )
+    owner = pwd.struct_passwd(("me", "x", closed.stat().st_uid, closed.stat().st_gid, "", "/", "/bin/sh"))
     assert privilege.can_reach(closed / "checkout", owner)

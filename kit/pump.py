@@ -1,0 +1,255 @@
+"""Moves events from the bus through a service's handlers: in batches, each event once, none lost.
+
+A batch is one step: claim in the inbox, run the handlers, store what they emit, commit; then confirm to
+the senders and acknowledge to the broker. If a batch fails it is run one event at a time, so that only the
+bad one fails. An event that fails is not confirmed, so its sender sends it again, later and later; after
+`MAX_ATTEMPTS` it becomes a dead letter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+import structlog
+from google.protobuf.message import DecodeError, Message
+from nats.aio.msg import Msg
+
+from kit import dead_letters, faultpoints, inbox, telemetry
+from kit.bus import Bus, Pull, parse_time
+from kit.database import STORE_UNAVAILABLE
+from kit.dead_letters import DeadLetter
+from kit.events import SHARDS, EventType, NewEvent, Received, event_type
+from kit.ids import NewId
+from kit.step import Step, Steps
+from kit.trail import Trail
+
+S = TypeVar("S")
+
+log = structlog.get_logger(__name__)
+
+# With the outbox's pauses (5, 10, 20, 40, 60 … s) about five minutes: longer than a restart of anything.
+MAX_ATTEMPTS: Final = 8
+
+# How long an unreachable database is waited for between two tries of the same batch.
+_STORE_PAUSE_S: Final = 0.5
+
+Handler = Callable[[S, Sequence[Received[Any]]], Awaitable[Sequence[NewEvent]]]
+Subscriptions = Mapping[type[Message], Handler[S]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    """A message as it came, with what could be read of it."""
+
+    message: Msg
+    event: Received[Any] | None
+    type: EventType | None
+    event_id: str
+    confirm_to: str
+    attempt: int
+    problem: str = ""
+
+
+class Pump(Generic[S]):
+    """The consumer of one service.
+
+    Args:
+        consumer: name that confirms, e.g. `payment_svc`; also the inbox's.
+        subscriptions: event class → handler. Handlers of one batch run in the order of this table, which
+            is the order in which the events of one order happen. A handler of several classes gets its
+            events together, as they came.
+        scope: makes what handlers are given (repositories and the like) for a step.
+        linger_s: how long a batch fills. Longer is cheaper, shorter is faster.
+        replica: (index, count); each replica has the shards that are its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        steps: Steps,
+        consumer: str,
+        subscriptions: Subscriptions[S],
+        scope: Callable[[Step], S],
+        new_id: NewId,
+        linger_s: float = 0.015,
+        replica: tuple[int, int] = (0, 1),
+    ) -> None:
+        self._bus = bus
+        self._steps = steps
+        self._consumer = consumer
+        self._subscriptions = subscriptions
+        self._scope = scope
+        self._new_id = new_id
+        self._linger_s = linger_s
+        self._replica = replica
+        self._by_name = {event_type(message).name: event_type(message) for message in subscriptions}
+
+    def subjects(self) -> list[str]:
+        """Return the subject filters of this replica."""
+        index, count = self._replica
+        if count == 1:
+            return [type_.subject_filter() for type_ in self._by_name.values()]
+        return [
+            type_.subject_filter(shard)
+            for type_ in self._by_name.values()
+            for shard in range(index, SHARDS, count)
+        ]
+
+    async def run(self) -> None:
+        """Handle events until cancelled; a batch that has begun is finished first."""
+        index, count = self._replica
+        durable = self._consumer if count == 1 else f"{self._consumer}-{index}-of-{count}"
+        pull = await self._bus.pull(durable, self.subjects())
+        while True:
+            messages = await pull.take(linger_s=self._linger_s)
+            await asyncio.shield(self._finish(pull, messages))
+
+    async def _finish(self, pull: Pull, messages: Sequence[Msg]) -> None:
+        await self.handle(messages)
+        faultpoints.passing(f"{self._consumer}.before_ack")
+        await pull.acknowledge(messages[-1])
+
+    async def handle(self, messages: Sequence[Msg]) -> None:
+        """Handle one batch; returns when each of its events is done, dead or left to its sender."""
+        started = time.perf_counter()
+        deliveries = [self._read(message) for message in messages]
+        readable = [d for d in deliveries if d.event is not None]
+        while True:
+            try:
+                done = await self._handle_together(readable)
+                for delivery in deliveries:
+                    if delivery.event is None:
+                        await self._bury(delivery, delivery.problem)
+                        done.append(delivery)
+                break
+            except STORE_UNAVAILABLE as error:
+                # Nobody else can do better now: keep the batch and wait for the store.
+                log.warning("batch.waits_for_store", consumer=self._consumer, error=repr(error))
+                await asyncio.sleep(_STORE_PAUSE_S)
+        faultpoints.passing(f"{self._consumer}.after_commit")
+        await self._confirm(done)
+        log.info(
+            "batch.handled",
+            consumer=self._consumer,
+            events=len(deliveries),
+            done=len(done),
+            ms=round((time.perf_counter() - started) * 1000, 1),
+            order_ids=[d.message.headers.get("ce-subject", "") for d in deliveries if d.message.headers],
+            correlation_ids=[d.event.trail.correlation_id for d in readable if d.event],
+        )
+
+    async def _handle_together(self, deliveries: Sequence[_Delivery]) -> list[_Delivery]:
+        """Run the batch as one step, or one by one if that fails; return what is done."""
+        if not deliveries:
+            return []
+        try:
+            await self._take_step(deliveries)
+            return list(deliveries)
+        except STORE_UNAVAILABLE:
+            raise
+        except Exception as error:  # the boundary of the pump: one bad event must not stop the others
+            if len(deliveries) == 1:
+                return await self._fail(deliveries[0], error)
+            log.warning("batch.split", consumer=self._consumer, error=repr(error))
+        done: list[_Delivery] = []
+        for delivery in deliveries:
+            done += await self._handle_together([delivery])
+        return done
+
+    async def _take_step(self, deliveries: Sequence[_Delivery]) -> None:
+        with telemetry.consuming(
+            self._consumer, [(d.event_id, d.event) for d in deliveries if d.event]
+        ) as traced:
+
+            async def body(step: Step) -> None:
+                fresh = await inbox.claim(step.connection, self._consumer, list(traced))
+                groups: dict[Handler[S], list[Received[Any]]] = defaultdict(list)
+                for event_id, event in traced.items():
+                    if event_id in fresh:
+                        groups[self._subscriptions[type(event.message)]].append(event)
+                scope = self._scope(step)
+                for handler in dict.fromkeys(self._subscriptions.values()):
+                    if events := groups.get(handler):
+                        step.emit(await handler(scope, events))
+
+            await self._steps.take(body)
+
+    async def _fail(self, delivery: _Delivery, error: Exception) -> list[_Delivery]:
+        """Leave a failed event to its sender's resend, or bury it; return it if it is buried."""
+        last = delivery.attempt >= MAX_ATTEMPTS
+        log.error(
+            "event.failed",
+            consumer=self._consumer,
+            event_id=delivery.event_id,
+            attempt=delivery.attempt,
+            buried=last,
+            exc_info=error,
+        )
+        if not last:
+            return []
+        await self._bury(delivery, repr(error))
+        return [delivery]
+
+    async def _bury(self, delivery: _Delivery, problem: str) -> None:
+        headers = dict(delivery.message.headers or {})
+        letter = DeadLetter(
+            consumer=self._consumer,
+            event_id=delivery.event_id,
+            type=headers.get("ce-type", "").removeprefix("florin."),
+            aggregate_id=headers.get("ce-subject", ""),
+            payload=delivery.message.data,
+            headers=headers,
+            error=problem,
+            attempts=delivery.attempt,
+        )
+
+        async def body(step: Step) -> None:
+            await dead_letters.bury(step.connection, letter, self._new_id)
+
+        await self._steps.take(body)
+
+    async def _confirm(self, done: Sequence[_Delivery]) -> None:
+        by_sender: dict[str, list[str]] = defaultdict(list)
+        for delivery in done:
+            if delivery.confirm_to:
+                by_sender[delivery.confirm_to].append(delivery.event_id)
+        for confirm_to, event_ids in by_sender.items():
+            await self._bus.confirm(self._consumer, confirm_to, event_ids)
+
+    def _read(self, message: Msg) -> _Delivery:
+        headers = message.headers or {}
+        event_id = headers.get("ce-id", "")
+        name = headers.get("ce-type", "").removeprefix("florin.")
+        attempt = int(headers.get("florin-attempt") or 1)
+        confirm_to = headers.get("florin-confirm-to", "")
+        type_ = self._by_name.get(name)
+        event: Received[Any] | None = None
+        problem = ""
+        if type_ is None or not event_id:
+            problem = f"not an event of ours: type {name!r}, id {event_id!r}"
+        else:
+            try:
+                event = Received(
+                    id=event_id,
+                    message=type_.message.FromString(message.data),
+                    trail=Trail(headers.get("florin-correlation-id", ""), headers.get("traceparent", "")),
+                    time=parse_time(headers.get("ce-time", "")),
+                    attempt=attempt,
+                )
+            except DecodeError as error:
+                problem = f"payload is no {type_.message.DESCRIPTOR.full_name}: {error}"
+        return _Delivery(
+            message,
+            event,
+            type_,
+            event_id or f"unreadable-{message.subject}",
+            confirm_to,
+            attempt,
+            problem,
+        )

@@ -1,0 +1,158 @@
+"""The life of a service process: `python -m <service> serve | migrate | check`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+import uvloop
+
+from kit import logs, telemetry
+from kit.batch import Gatherer
+from kit.bus import Bus
+from kit.clock import system_clock
+from kit.database import STORE_UNAVAILABLE, Database
+from kit.events import EventType
+from kit.ids import new_id
+from kit.outbox import Outbox
+from kit.rpc import Server
+from kit.settings import ServiceSettings
+from kit.step import Steps
+
+log = structlog.get_logger(__name__)
+
+# How often confirmed events are cleared and due ones sent again.
+_FORGET_INTERVAL_S: Final = 0.25
+_RESEND_INTERVAL_S: Final = 1.0
+
+# A worker that failed for another reason than its work's is tried again after this pause.
+_WORKER_PAUSE_S: Final = 1.0
+
+
+@dataclass(slots=True)
+class Runtime:
+    """What every service stands on: its database, the bus, and steps that join the two.
+
+    Workers run until shutdown; closers run after them, in the reverse order of their registration.
+    """
+
+    name: str
+    database: Database
+    bus: Bus
+    outbox: Outbox
+    steps: Steps
+    workers: list[tuple[str, Callable[[], Awaitable[None]]]] = field(default_factory=list)
+    openers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    @classmethod
+    def build(cls, name: str, settings: ServiceSettings, emits: Iterable[EventType]) -> Runtime:
+        """Return the runtime of a service that emits these kinds of events."""
+        database = Database(settings.database_url)
+        bus = Bus(name=f"{name}-{settings.replica_index + 1}", url=settings.nats_url)
+        outbox = Outbox(database, bus, source=name, types=emits, new_id=new_id, clock=system_clock)
+        return cls(name, database, bus, outbox, Steps(database, outbox))
+
+    def worker(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run `run` in the background, again if it fails."""
+        self.workers.append((name, run))
+
+    def every(self, name: str, interval_s: float, run: Callable[[], Awaitable[object]]) -> None:
+        """Run `run` again and again with a pause; a failure is logged and does not stop it."""
+
+        async def repeat() -> None:
+            while True:
+                await asyncio.sleep(interval_s)
+                await run()
+
+        self.worker(name, repeat)
+
+    def gather(self, gatherer: Gatherer[Any, Any]) -> None:
+        """Start a gatherer with the service and let it finish before it ends."""
+
+        async def start() -> None:
+            gatherer.start()
+
+        self.openers.append(start)
+        self.closers.append(gatherer.stop)
+
+    def serve_grpc(self, server: Server) -> None:
+        """Serve when all else is open; the first to stop. Register it last."""
+        self.openers.append(server.start)
+        self.closers.append(server.stop)
+
+    async def serve(self) -> None:
+        """Open everything, work until SIGTERM or SIGINT, then finish what was begun and close."""
+        stopping = asyncio.Event()
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(signal_number, stopping.set)
+        await self.database.open()
+        await self.bus.open()
+        await self.bus.on_confirm(self.outbox.confirm)
+        self.every("outbox.forget", _FORGET_INTERVAL_S, self.outbox.forget_confirmed)
+        self.every("outbox.resend", _RESEND_INTERVAL_S, self.outbox.resend_due)
+        for opener in self.openers:
+            await opener()
+        tasks = [asyncio.create_task(_keep_running(name, run), name=name) for name, run in self.workers]
+        log.info("service.started")
+        await stopping.wait()
+        log.info("service.stopping")
+        for closer in reversed(self.closers):
+            await closer()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.outbox.forget_confirmed()
+        await self.bus.close()
+        await self.database.close()
+        log.info("service.stopped")
+
+
+async def _keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await run()
+            return
+        except STORE_UNAVAILABLE as error:
+            log.warning("worker.waits_for_store", worker=name, error=repr(error))
+        except Exception as error:  # the boundary of a worker: it is started again
+            log.error("worker.failed", worker=name, exc_info=error)
+        await asyncio.sleep(_WORKER_PAUSE_S)
+
+
+def main(
+    name: str,
+    *,
+    settings: Callable[..., ServiceSettings],
+    build: Callable[[Any], Coroutine[Any, Any, Runtime]],
+    migrate: Callable[[str], None],
+) -> None:
+    """Run the command that the process was started with; exits with 2 on bad usage or settings."""
+    usage = f"usage: python -m {name} serve | migrate | check"
+    if len(sys.argv) != 2 or sys.argv[1] not in ("serve", "migrate", "check"):
+        raise SystemExit(usage)
+    command = sys.argv[1]
+    try:
+        config = settings()
+    except ValueError as error:
+        raise SystemExit(f"{name}: the settings are not valid; each is a FLORIN_ variable\n{error}") from None
+    logs.configure(name, config.log_format, config.log_level)
+    if command == "migrate":
+        migrate(config.migrate_database_url or config.database_url)
+        return
+    if command == "check":
+        print(f"{name}: settings are valid")
+        return
+    telemetry.configure(name, otlp_endpoint=config.otlp_endpoint, sample_ratio=config.trace_sample_ratio)
+
+    async def run() -> None:
+        runtime = await build(config)
+        await runtime.serve()
+
+    uvloop.run(run())
+    telemetry.shutdown()

@@ -1,0 +1,37 @@
+"""What every service is told by its environment; each service adds its own in `settings.py`."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """Settings that all services share: validated, frozen, read from `FLORIN_…` once at the start."""
+
+    model_config = SettingsConfigDict(env_prefix="FLORIN_", frozen=True, extra="ignore")
+
+    bind_host: str = "127.0.0.1"
+    database_url: str = Field(repr=False)
+    migrate_database_url: str = Field(default="", repr=False)
+    nats_url: str = "nats://127.0.0.1:42229"
+    redis_url: str = "redis://127.0.0.1:63799"
+    otlp_endpoint: str = ""
+    trace_sample_ratio: float = Field(default=1.0, ge=0.0, le=1.0)
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    replica_index: int = Field(default=0, ge=0)
+    replica_count: int = Field(default=1, ge=1, le=16)
+    # Signs page tokens. Left out, each process makes its own: then tokens end with it, and replicas do not
+    # know each other's.
+    page_token_key: str = Field(default_factory=lambda: secrets.token_hex(32), min_length=16, repr=False)
+    # How long an event batch fills: longer is cheaper, shorter is faster.
+    event_linger_ms: int = Field(default=15, ge=0, le=1_000)
+
+    @property
+    def replica(self) -> tuple[int, int]:
+        """(index, count) of this replica."""
+        return self.replica_index, self.replica_count

@@ -1,0 +1,68 @@
+"""One local transaction per step: effect, inbox and outbox commit together or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import count
+from typing import TypeVar
+
+from kit.bus import Envelope
+from kit.database import Connection, Database
+from kit.events import NewEvent
+from kit.outbox import Outbox
+
+T = TypeVar("T")
+
+
+class Step:
+    """A step that is under way: its connection, the events it emits, and what follows its commit.
+
+    Attributes:
+        attempt: 1 for the first run. A body that lost a race may be more careful the second time.
+    """
+
+    def __init__(self, connection: Connection, attempt: int = 1) -> None:
+        self.connection = connection
+        self.attempt = attempt
+        self.events: list[NewEvent] = []
+        self.hooks: list[Callable[[], None]] = []
+
+    def emit(self, events: Iterable[NewEvent]) -> None:
+        """Add events to the outbox rows of this step."""
+        self.events.extend(events)
+
+    def after_commit(self, hook: Callable[[], None]) -> None:
+        """Run `hook` once the step is committed; it is dropped if the step is not.
+
+        For handing work to something in this process. What must not be lost belongs into a row.
+        """
+        self.hooks.append(hook)
+
+
+class Steps:
+    """Takes steps: opens the transaction, stores the outbox rows, commits, publishes."""
+
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+
+    async def take(self, body: Callable[[Step], Awaitable[T]]) -> T:
+        """Run `body` as one step and return its result.
+
+        `body` may run more than once (see `Database.transact`); events and hooks of a run that was rolled
+        back are gone with it. No network call belongs into it.
+        """
+
+        attempts = count(1)
+
+        async def run(connection: Connection) -> tuple[T, Step, list[Envelope]]:
+            step = Step(connection, next(attempts))
+            result = await body(step)
+            envelopes = await self._outbox.store(connection, step.events) if step.events else []
+            return result, step, envelopes
+
+        result, step, envelopes = await self._database.transact(run)
+        await self._outbox.publish(envelopes)
+        for hook in step.hooks:
+            hook()
+        return result

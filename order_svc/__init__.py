@@ -1,0 +1,1 @@
+"""Takes checkouts, prices them, and knows what became of each order."""

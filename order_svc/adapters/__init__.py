@@ -1,0 +1,1 @@
+"""Where the order service meets Postgres and the inventory service."""

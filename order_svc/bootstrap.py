@@ -1,0 +1,126 @@
+"""Builds the order service: the only place that knows all its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from florin.order.v1 import order_pb2, order_service_pb2_grpc
+
+from kit.batch import Gatherer
+from kit.clock import system_clock
+from kit.errors import FlorinError
+from kit.idempotency import Answer, IdempotentBatch, Keyed, ReplayCache
+from kit.ids import new_id
+from kit.pages import PageTokens
+from kit.pump import Pump
+from kit.rpc import Server, Servicer
+from kit.service import Runtime
+from kit.step import Step
+from order_svc.adapters.catalogue import RemoteCatalogue
+from order_svc.adapters.repository import PostgresOrderReader, PostgresOrders
+from order_svc.application.admission import Admission
+from order_svc.application.place_orders import (
+    Checkout,
+    PricedCheckout,
+    place_orders,
+    price_checkouts,
+)
+from order_svc.application.ports import Catalogue, Scope
+from order_svc.application.watching import Watchers
+from order_svc.domain.order import Order
+from order_svc.settings import Settings
+from order_svc.transport.events import EMITS, SUBSCRIPTIONS
+from order_svc.transport.grpc import OrderServicer
+from order_svc.transport.messages import order_message
+
+NAME = "order_svc"
+
+# The number of open orders may be this old; at full speed that is some hundred orders.
+_ADMISSION_REFRESH_S = 0.25
+
+
+class Intake:
+    """Takes a batch of checkouts: prices them, then places those that are new."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        admission: Admission,
+        batch: IdempotentBatch[PricedCheckout, order_pb2.Order],
+    ) -> None:
+        self._catalogue = catalogue
+        self._admission = admission
+        self._batch = batch
+
+    async def __call__(self, calls: list[Keyed[Checkout]]) -> Sequence[Answer[order_pb2.Order] | Exception]:
+        """Return an answer or refusal a checkout; a replay is answered whatever prices are today."""
+        priced = await price_checkouts(self._catalogue, [call.command for call in calls])
+        admitted = [item if isinstance(item.outcome, FlorinError) else self._admit(item) for item in priced]
+        return await self._batch([Keyed(call.key, item) for call, item in zip(calls, admitted, strict=True)])
+
+    def _admit(self, item: PricedCheckout) -> PricedCheckout:
+        refusal = self._admission.admit()
+        return item if refusal is None else replace(item, outcome=refusal)
+
+
+async def build(settings: Settings) -> Runtime:
+    """Return the order service, ready to serve."""
+    runtime = Runtime.build(NAME, settings, EMITS)
+    watchers = Watchers()
+    reader = PostgresOrderReader(runtime.database)
+
+    def scope(step: Step) -> Scope:
+        def changed(orders: Sequence[Order]) -> None:
+            step.after_commit(lambda: watchers.tell(orders))
+
+        return Scope(PostgresOrders(step.connection), new_id, system_clock, changed)
+
+    async def apply(step: Step, priced: Sequence[PricedCheckout]) -> list[order_pb2.Order | FlorinError]:
+        results, events = await place_orders(scope(step), priced)
+        step.emit(events)
+        return [r if isinstance(r, FlorinError) else order_message(r) for r in results]
+
+    cache = ReplayCache(settings.redis_url)
+    catalogue = RemoteCatalogue(settings.inventory_target)
+    admission = Admission(reader.count_open, limit=settings.max_open_orders)
+    batch = IdempotentBatch(steps=runtime.steps, cache=cache, apply=apply, response=order_pb2.Order)
+    intake = Gatherer(
+        Intake(catalogue, admission, batch),
+        name="checkouts",
+        linger_s=settings.intake_linger_ms / 1000,
+    )
+    pump = Pump(
+        bus=runtime.bus,
+        steps=runtime.steps,
+        consumer=NAME,
+        subscriptions=SUBSCRIPTIONS,
+        scope=scope,
+        new_id=new_id,
+        linger_s=settings.event_linger_ms / 1000,
+        replica=settings.replica,
+    )
+    servicer = OrderServicer(
+        intake=intake,
+        reader=reader,
+        watchers=watchers,
+        page_tokens=PageTokens(settings.page_token_key),
+        email_domain=settings.customer_email_domain,
+    )
+    server = Server(
+        host=settings.bind_host,
+        port=settings.port,
+        servicers=[
+            Servicer(
+                "florin.order.v1.OrderService",
+                order_service_pb2_grpc.add_OrderServiceServicer_to_server,
+                servicer,
+            )
+        ],
+    )
+    runtime.worker("pump", pump.run)
+    runtime.every("admission", _ADMISSION_REFRESH_S, admission.refresh)
+    runtime.gather(intake)
+    runtime.closers += [cache.close, catalogue.close]
+    runtime.serve_grpc(server)
+    return runtime

@@ -1,0 +1,1 @@
+"""Orders, prices and taxes. Imports nothing from the outside world."""

