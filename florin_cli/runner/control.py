@@ -195,8 +195,8 @@ def _wait_until_healthy(
 
 def _refuse_hopeless(settings: Settings, found: State | None, *, ended: bool) -> None:
     if found is not None and found.error is not None:
-        message, _, way_out = found.error.partition("\n")
-        raise CommandError(message, way_out=way_out)
+        error = found.error
+        raise CommandError(error.message, way_out=error.way_out, detail=error.detail)
     if ended:
         log_path = settings.logs_dir / "supervisor.log"
         raise CommandError(

@@ -22,6 +22,7 @@ from florin_cli.runner import leftovers, ports, secrets, state, system
 from florin_cli.runner.settings import Settings
 from florin_cli.runner.spec import Node
 from florin_cli.runner.supervisor import Supervisor
+from florin_cli.runner.trouble import Trouble
 
 # A supervisor that was asked to stop a moment ago may still hold the lock.
 _LOCK_DEADLINE_S: Final = 5.0
@@ -46,7 +47,7 @@ def main() -> None:
             nodes = _prepare(settings, only=sys.argv[1:])
         except CommandError as error:
             log.error("start refused: %s", error.message)
-            state.write(settings, phase="failed", error=_spoken(error))
+            state.write(settings, phase="failed", error=_trouble(error))
             sys.exit(1)
         asyncio.run(_supervise(settings, nodes, lock))
 
@@ -138,8 +139,8 @@ async def _either(run: asyncio.Task[None], changed: asyncio.Event) -> None:
         waiter.cancel()
 
 
-def _spoken(error: CommandError) -> str:
-    return f"{error.message}\n{error.way_out}".strip()
+def _trouble(error: CommandError) -> Trouble:
+    return Trouble(error.message, way_out=error.way_out, detail=error.detail)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from florin_cli.errors import EXIT_USAGE, CommandError
-from florin_cli.runner import envoy, nats, postgres, redis, services
+from florin_cli.runner import databases, envoy, nats, postgres, redis, services
 from florin_cli.runner.secrets import Secrets
 from florin_cli.runner.settings import Settings, checkout_root
 from florin_cli.runner.spec import Node, ProcessSpec
@@ -49,5 +49,5 @@ def _with_needs(table: list[Node], only: Collection[str]) -> list[Node]:
             open_names.extend(by_name[name].needs)
     if postgres.NAME in wanted:
         # Postgres without its roles and databases is of no use to anyone.
-        wanted.add(services.DATABASES)
+        wanted.add(databases.STEP)
     return [node for node in table if node.name in wanted]
