@@ -25,9 +25,8 @@ def nodes(settings: Settings, secrets: Secrets, *, only: Collection[str] = ()) -
         redis.spec(settings, log_path=logs / "redis.log", cwd=cwd),
         services.psp_sim_spec(settings, secrets, cwd=cwd),
         *services.service_nodes(settings, secrets, cwd=cwd),
+        envoy.spec(settings, log_path=logs / "envoy.log", cwd=cwd),
     ]
-    if envoy.available():
-        table.append(envoy.spec(settings, log_path=logs / "envoy.log", cwd=cwd))
     return _with_needs(table, only) if only else table
 
 
