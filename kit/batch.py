@@ -9,12 +9,31 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from kit.database import STORE_UNAVAILABLE
 from kit.errors import Exhausted
 
 C = TypeVar("C")
 R = TypeVar("R")
 
 log = structlog.get_logger(__name__)
+
+
+def one_bad_item_fails_alone(
+    handle: Callable[[list[C]], Awaitable[Sequence[R]]],
+) -> Callable[[list[C]], Awaitable[Sequence[R | Exception]]]:
+    """Return a handler that runs a failed batch item by item, unless it was the store that failed."""
+
+    async def run(items: list[C]) -> Sequence[R | Exception]:
+        try:
+            return await handle(items)
+        except STORE_UNAVAILABLE:
+            raise
+        except Exception as error:  # the boundary of a batch
+            if len(items) == 1:
+                return [error]
+            return [result for item in items for result in await run([item])]
+
+    return run
 
 
 class Gatherer(Generic[C, R]):

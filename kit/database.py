@@ -1,4 +1,4 @@
-"""One Postgres database: a bounded pool, deadlines on everything, and the one retry of 40001 and 40P01.
+"""One Postgres database: a bounded pool, deadlines on everything, and the one retry of conflicts.
 
 psycopg without an ORM: a hot path is a handful of set-based statements a batch (docs/decisions/0001).
 """
@@ -13,6 +13,8 @@ import psycopg
 import stamina
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from kit.errors import Conflict
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -22,11 +24,27 @@ Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 # The store is gone, or too busy to be used: worth another try with the same key, never an answer.
 STORE_UNAVAILABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 
-# Serialisation failure and deadlock: Postgres asks for the whole transaction to be run again.
-_RETRIED: Final = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+
+class Outdated(Conflict):
+    """What a transaction has read was changed by another before it could write: it starts again.
+
+    Raised by adapters that guard a write by the version they have read. Who runs out of attempts tells
+    the caller `CONCURRENT_CHANGE`.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("CONCURRENT_CHANGE", message, retry_after_s=1.0)
+
+
+# Serialisation failure and deadlock: Postgres asks for the whole transaction to be run again; so does an
+# optimistic version that did not match.
+_RETRIED: Final = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, Outdated)
 
 # Enough for a burst of conflicts on one hot row; after that the caller should slow down.
 _ATTEMPTS: Final = 8
+
+# Losers of one race must not meet again, so their pauses differ by up to this much.
+_JITTER_S: Final = 0.01
 
 # Longer than any statement of ours takes under load, shorter than a caller's patience.
 _STATEMENT_TIMEOUT_MS: Final = 5_000
@@ -78,11 +96,16 @@ class Database:
     async def transact(self, body: Callable[[Connection], Awaitable[T]]) -> T:
         """Run `body` in one transaction and return its result; nothing stays if it raises.
 
-        `body` runs again, from its beginning, on 40001 and 40P01, so it must not change anything but the
-        database.
+        `body` runs again, from its beginning, on 40001, 40P01 and `Outdated`, so it must not change anything
+        but the database.
         """
         async for attempt in stamina.retry_context(
-            on=_RETRIED, attempts=_ATTEMPTS, timeout=10.0, wait_initial=0.005, wait_max=0.2
+            on=_RETRIED,
+            attempts=_ATTEMPTS,
+            timeout=10.0,
+            wait_initial=0.005,
+            wait_max=0.2,
+            wait_jitter=_JITTER_S,
         ):
             with attempt:
                 async with self._pool.connection() as connection, connection.transaction():

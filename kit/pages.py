@@ -1,4 +1,4 @@
-"""Page tokens: opaque, signed, and bound to the filters they were made for."""
+"""Page tokens: opaque to the caller, signed, and good only for the list they were made for."""
 
 from __future__ import annotations
 
@@ -6,48 +6,58 @@ import base64
 import binascii
 import hashlib
 import hmac
+from typing import Final
 
 from kit.errors import InvalidRequest
 
-# 128 bits of HMAC-SHA-256: far beyond guessing, short enough for a URL.
-_TAG_BYTES = 16
+# 128 bits of the SHA-256 HMAC: out of reach of guessing, and the token stays short.
+_SIGNATURE_BYTES: Final = 16
 
 
 class PageTokens:
-    """Seals positions in lists.
+    """Makes and reads the page tokens of a service; every replica has the same key.
 
     Args:
-        key: secret shared by all replicas of a service.
+        key: secret of the installation (`FLORIN_PAGE_TOKEN_KEY`).
     """
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
+    def __init__(self, key: str) -> None:
+        self._key = key.encode()
 
     def seal(self, position: str, filters: str) -> str:
-        """Return the token for the page after `position` of the list with these filters."""
-        tag = self._tag(position, filters)
-        return base64.urlsafe_b64encode(tag + position.encode()).decode().rstrip("=")
+        """Return the token of the page that begins after `position`.
+
+        Args:
+            position: key of the last item of the page before.
+            filters: everything the list depends on, caller included, in one text.
+        """
+        return (
+            base64.urlsafe_b64encode(self._sign(position, filters) + position.encode()).decode().rstrip("=")
+        )
 
     def open(self, token: str, filters: str) -> str:
-        """Return the position of a token; an empty token is the start.
+        """Return the position that was sealed in a token.
 
         Raises:
-            InvalidRequest: PAGE_TOKEN_INVALID, for a token that is not ours or has other filters.
+            InvalidRequest: the token is not one of ours, or was made for other filters.
         """
-        if not token:
-            return ""
         try:
             raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-            position = raw[_TAG_BYTES:].decode()
+            signature, position = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:].decode()
         except (binascii.Error, ValueError):
-            position, raw = "", b""
-        if not hmac.compare_digest(raw[:_TAG_BYTES], self._tag(position, filters)):
-            raise InvalidRequest(
-                "PAGE_TOKEN_INVALID",
-                "the page token is not one of ours, or was made for other filters; start without one",
-            )
+            raise _not_ours() from None
+        if not hmac.compare_digest(signature, self._sign(position, filters)):
+            raise _not_ours()
         return position
 
-    def _tag(self, position: str, filters: str) -> bytes:
-        message = filters.encode() + b"\0" + position.encode()
-        return hmac.new(self._key, message, hashlib.sha256).digest()[:_TAG_BYTES]
+    def _sign(self, position: str, filters: str) -> bytes:
+        # The length keeps (filters, position) apart: ("a", "bc") is not ("ab", "c").
+        text = f"{len(filters)}:{filters}{position}"
+        return hmac.new(self._key, text.encode(), hashlib.sha256).digest()[:_SIGNATURE_BYTES]
+
+
+def _not_ours() -> InvalidRequest:
+    return InvalidRequest(
+        "PAGE_TOKEN_INVALID",
+        "the page token is not one of ours or was made for other filters; start without a page token",
+    )

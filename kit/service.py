@@ -128,7 +128,7 @@ async def _keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
 def main(
     name: str,
     *,
-    settings: type[ServiceSettings],
+    settings: Callable[..., ServiceSettings],
     build: Callable[[Any], Coroutine[Any, Any, Runtime]],
     migrate: Callable[[str], None],
 ) -> None:
@@ -138,7 +138,7 @@ def main(
         raise SystemExit(usage)
     command = sys.argv[1]
     try:
-        config = settings()  # type: ignore[call-arg]  # read from the environment
+        config = settings()
     except ValueError as error:
         raise SystemExit(f"{name}: the settings are not valid; each is a FLORIN_ variable\n{error}") from None
     logs.configure(name, config.log_format, config.log_level)

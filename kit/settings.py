@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Literal
 
 from pydantic import Field
@@ -24,6 +25,9 @@ class ServiceSettings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     replica_index: int = Field(default=0, ge=0)
     replica_count: int = Field(default=1, ge=1, le=16)
+    # Signs page tokens. Left out, each process makes its own: then tokens end with it, and replicas do not
+    # know each other's.
+    page_token_key: str = Field(default_factory=lambda: secrets.token_hex(32), min_length=16, repr=False)
     # How long an event batch fills: longer is cheaper, shorter is faster.
     event_linger_ms: int = Field(default=15, ge=0, le=1_000)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from itertools import count
 from typing import TypeVar
 
 from kit.bus import Envelope
@@ -14,10 +15,15 @@ T = TypeVar("T")
 
 
 class Step:
-    """A step that is under way: its connection, the events it emits, and what follows its commit."""
+    """A step that is under way: its connection, the events it emits, and what follows its commit.
 
-    def __init__(self, connection: Connection) -> None:
+    Attributes:
+        attempt: 1 for the first run. A body that lost a race may be more careful the second time.
+    """
+
+    def __init__(self, connection: Connection, attempt: int = 1) -> None:
         self.connection = connection
+        self.attempt = attempt
         self.events: list[NewEvent] = []
         self.hooks: list[Callable[[], None]] = []
 
@@ -47,8 +53,10 @@ class Steps:
         back are gone with it. No network call belongs into it.
         """
 
+        attempts = count(1)
+
         async def run(connection: Connection) -> tuple[T, Step, list[Envelope]]:
-            step = Step(connection)
+            step = Step(connection, next(attempts))
             result = await body(step)
             envelopes = await self._outbox.store(connection, step.events) if step.events else []
             return result, step, envelopes

@@ -104,7 +104,7 @@ async def build(settings: Settings) -> Runtime:
         intake=intake,
         reader=reader,
         watchers=watchers,
-        page_tokens=PageTokens(settings.page_token_key.encode()),
+        page_tokens=PageTokens(settings.page_token_key),
         email_domain=settings.customer_email_domain,
     )
     server = Server(

@@ -12,7 +12,6 @@ class Settings(ServiceSettings):
 
     port: int = Field(default=50051, validation_alias="FLORIN_ORDER_PORT")
     inventory_target: str = "127.0.0.1:50052"
-    page_token_key: str = Field(default="development-only", repr=False, min_length=8)
     # More open orders than this and a new one would wait longer than a buyer does: at 400 completed orders
     # a second, 1,500 are done in four seconds.
     max_open_orders: int = Field(default=1_500, ge=1)

@@ -1,4 +1,6 @@
--- What a service's own role may do with the messaging tables. The role is named like the database.
+-- What a service's own role may do with the messaging tables. Run by each service's first migration, after
+-- messaging.sql. The role has the name of the database.
+
 DO $$
 BEGIN
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON outbox TO %I', current_database());

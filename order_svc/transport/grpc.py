@@ -74,7 +74,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         wanted = self._filter(request)
         filters = f"{call.principal}|{call.principal.merchant_id}|{request.status}"
         size = request.page_size or DEFAULT_PAGE_SIZE
-        before = self._page_tokens.open(request.page_token, filters)
+        before = self._page_tokens.open(request.page_token, filters) if request.page_token else ""
         orders = await self._reader.page(wanted, before_id=before, size=size + 1)
         more = len(orders) > size
         return order_service_pb2.ListOrdersResponse(

@@ -1,0 +1,102 @@
+# `make` alone lists what there is. Everything runs in .venv, which is made when it is needed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+BIN := $(VENV)/bin
+FLORIN := $(BIN)/florin
+STAMP := $(VENV)/.complete
+
+# The package of generated stubs is a distribution of its own.
+STUBS := $(wildcard gen/python/pyproject.toml)
+
+# Where `make tools` puts grpcurl and Jaeger; `florin` and the tests look there, too.
+TOOLS := $(CURDIR)/.build/bin
+
+# Two workers fit the smallest machine we care for; tests that share a system stay in one worker.
+PYTEST_ARGS ?= -n 2 --dist loadgroup
+
+# What mypy reads; folders that are not there yet are left out.
+TYPED := $(wildcard kit order_svc inventory_svc payment_svc ledger_svc notification_svc psp_sim \
+  florin_cli bench envoy tests tools)
+
+.PHONY: help env gen up down reset status demo test check bench lock tools clean
+.PHONY: check-gen check-protos check-format check-lint check-types check-imports
+
+help: ## this list
+	@echo "Florin: checkout and payments that account for every cent. The targets:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Try: make demo"
+
+env: $(STAMP) ## make the environment in .venv (uv if it is there, else pip)
+
+$(STAMP): requirements.txt pyproject.toml $(STUBS)
+	@bash tools/make_env.sh $(VENV)
+	@touch $@
+
+gen: $(STAMP) ## generate everything that follows from the protos
+	@$(BIN)/python tools/generate.py
+
+up: $(STAMP) ## start the system in the background; returns when all is healthy
+	@$(FLORIN) up
+
+down: $(STAMP) ## stop all of it; keeps the data
+	@$(FLORIN) down
+
+reset: $(STAMP) ## stop all of it and forget the data
+	@$(FLORIN) reset --yes
+
+status: $(STAMP) ## what runs, and whether it does its work
+	@$(FLORIN) status
+
+demo: $(STAMP) ## the whole system, a mixed set of checkouts, and the proof
+	@$(FLORIN) demo
+
+test: $(STAMP) ## the whole suite; says at the end what was skipped and why
+	@PATH="$(TOOLS):$$PATH" $(BIN)/python -m pytest -rs $(PYTEST_ARGS) $(ARGS)
+
+bench: $(STAMP) ## the benchmarks, with the audit beside each number
+	@$(FLORIN) bench $(ARGS)
+
+check: check-gen check-protos check-format check-lint check-types check-imports test ## what CI runs
+
+check-gen: $(STAMP)
+	@echo "== generated code is what the protos say"
+	@$(BIN)/python tools/generate.py --check
+
+check-protos: $(STAMP) check-gen
+	@echo "== protos"
+	@bash tools/check_protos.sh $(BIN)
+
+check-format: $(STAMP)
+	@echo "== format"
+	@$(BIN)/ruff format --check .
+
+check-lint: $(STAMP)
+	@echo "== lint"
+	@$(BIN)/ruff check .
+
+check-types: $(STAMP)
+	@echo "== types"
+	@$(BIN)/mypy --strict $(TYPED)
+
+check-imports: $(STAMP)
+	@echo "== import contracts"
+	@$(BIN)/lint-imports
+
+lock: ## pin every dependency by hash, from the ranges in pyproject.toml (needs uv)
+	@command -v uv >/dev/null || { echo "error: uv is needed. Way out: pip install uv" >&2; exit 1; }
+	@uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
+	  --python-version 3.11 --extra stores --extra dev pyproject.toml --output-file requirements.txt
+
+tools: ## build grpcurl and Jaeger with Go, for those who have none
+	@bash tools/install_tools.sh $(TOOLS)
+
+clean: ## remove the environment and what was built; the data stays
+	@if [[ -x $(FLORIN) ]]; then $(FLORIN) down; fi
+	@rm -rf $(VENV) .build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf *.egg-info gen/python/*.egg-info build

@@ -1,0 +1,1 @@
+"""The `florin` command: starts, watches and questions a whole Florin system."""

@@ -1,0 +1,22 @@
+"""`florin start NAME`: the end of a `florin stop NAME`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from florin_cli.output import stdout
+from florin_cli.runner import control
+from florin_cli.runner.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command()
+def start(
+    name: Annotated[str, typer.Argument(help="A process as `florin status` names it.")],
+) -> None:
+    """Start a process again that was stopped by `florin stop`."""
+    control.release(Settings(), name)
+    stdout.print(f"{name} is healthy again.")

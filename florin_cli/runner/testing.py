@@ -1,0 +1,111 @@
+"""A real system for the length of a test: `with running_system(settings) as system: …`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from florin_cli.runner import control, databases, postgres, secrets, state
+from florin_cli.runner.secrets import Secrets
+from florin_cli.runner.settings import ServiceName, Settings
+from florin_cli.runner.state import ProcessState, State
+
+# A killed process comes back in well under a second; a busy test machine gets a minute.
+HEAL_DEADLINE_S: Final = 60.0
+
+_LOOK_S: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A running system, and the ways to hurt it."""
+
+    settings: Settings
+    secrets: Secrets
+
+    def state(self) -> State:
+        """What the supervisor saw last."""
+        found = state.read(self.settings)
+        assert found is not None, "the supervisor has not written its state"
+        return found
+
+    def process(self, name: str) -> ProcessState:
+        """One process as `florin status` shows it."""
+        return next(process for process in self.state().processes if process.name == name)
+
+    def database_url(self, service: ServiceName) -> str:
+        """The address by which `service` itself connects to its database."""
+        database = databases.of(service)
+        return postgres.url(self.settings, self.secrets, role=database.role, database=database.name)
+
+    def auditor_url(self, service: ServiceName) -> str:
+        """An address that reads everything in a service's database and changes nothing."""
+        return postgres.url(
+            self.settings,
+            self.secrets,
+            role=secrets.AUDITOR,
+            database=databases.of(service).name,
+        )
+
+    def kill(self, name: str) -> ProcessState:
+        """kill -9 for one process; returns what it was."""
+        process = self.process(name)
+        assert process.pid is not None, f"{name} is not running"
+        os.kill(process.pid, signal.SIGKILL)
+        return process
+
+    def kill_and_wait(self, name: str, *, deadline_s: float = HEAL_DEADLINE_S) -> ProcessState:
+        """kill -9 for one process; returns once the supervisor has it healthy again."""
+        before = self.kill(name)
+
+        def is_back() -> bool:
+            now = self.process(name)
+            return now.healthy and now.restarts > before.restarts
+
+        self.wait_until(is_back, f"{name} is back", deadline_s=deadline_s)
+        return self.process(name)
+
+    def hold(self, name: str) -> None:
+        """Stops one process until `release`; the supervisor leaves it alone."""
+        control.hold(self.settings, name)
+
+    def release(self, name: str) -> None:
+        """Starts a process again that `hold` stopped, and waits until it is healthy."""
+        control.release(self.settings, name)
+
+    def wait_healthy(self, *, deadline_s: float = HEAL_DEADLINE_S) -> None:
+        """Returns once every process does its work."""
+        self.wait_until(lambda: self.state().healthy, "all is healthy", deadline_s=deadline_s)
+
+    def wait_until(
+        self, condition: Callable[[], bool], what: str, *, deadline_s: float = HEAL_DEADLINE_S
+    ) -> None:
+        """Returns once `condition` holds; fails with `what` and the state if it never does."""
+        deadline = time.monotonic() + deadline_s
+        while not condition():
+            sick = [process for process in self.state().processes if not process.healthy]
+            assert time.monotonic() < deadline, f"not within {deadline_s:g} s: {what}; {sick}"
+            time.sleep(_LOOK_S)
+
+
+@contextmanager
+def running_system(
+    settings: Settings,
+    *,
+    only: Sequence[str] = (),
+    deadline_s: float = control.UP_DEADLINE_S,
+) -> Iterator[System]:
+    """A healthy system (or `only` some processes and what they need), stopped at the end.
+
+    It ends with the process that called this, even if that is killed.
+    """
+    try:
+        control.start(settings, only=only, deadline_s=deadline_s, dies_with_caller=True)
+        yield System(settings, secrets.load(settings))
+    finally:
+        control.stop(settings)

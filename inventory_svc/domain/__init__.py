@@ -1,0 +1,1 @@
+"""The rules of stock; imports nothing from the outside world."""

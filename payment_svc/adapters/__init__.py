@@ -1,0 +1,1 @@
+"""Where the payment service meets Postgres and Stripe."""

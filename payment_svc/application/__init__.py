@@ -1,0 +1,1 @@
+"""What the payment service does: charge, take facts from PSPs, find out what is unknown."""

@@ -1,0 +1,98 @@
+"""What the use cases need from the outside world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from kit.clock import Clock
+from kit.ids import NewId
+from payment_svc.domain.payment import Payment, PspFact
+
+
+class PspUndecided(Exception):
+    """A call to the PSP had no usable answer: the money may have moved or not. Ask before anything else."""
+
+
+class PspUnavailable(Exception):
+    """The PSP refused to look at the call; no money has moved. The same call may be made again later."""
+
+
+class Psp(Protocol):
+    """A payment service provider."""
+
+    async def charge(self, payment: Payment) -> PspFact:
+        """Create and confirm the payment at the PSP under its key, and return what the PSP says.
+
+        Raises:
+            PspUndecided, PspUnavailable.
+        """
+
+    async def find(self, payment: Payment) -> PspFact | None:
+        """Look the payment up at the PSP; None if the PSP does not know it.
+
+        Raises:
+            PspUndecided, PspUnavailable: the look-up itself had no answer.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One event of a PSP whose signature was checked.
+
+    Attributes:
+        fact: what it says of one of our payments; None if it is about something else.
+    """
+
+    event_id: str
+    type: str
+    payload: bytes
+    fact: PspFact | None
+
+
+class Payments(Protocol):
+    """Payments inside a step."""
+
+    async def add(self, payments: Sequence[Payment]) -> list[Payment]:
+        """Insert new payments and return those that are new; an order has one."""
+
+    async def lock(self, payment_ids: Sequence[str]) -> dict[str, Payment]:
+        """Return payments by id, locked until the step ends; ids that do not exist are left out."""
+
+    async def save(self, payments: Sequence[Payment]) -> None:
+        """Write what moves of the payments have changed."""
+
+    async def store_webhooks(self, webhooks: Sequence[Webhook]) -> frozenset[str]:
+        """Store webhooks and return the event ids that were not seen before."""
+
+    async def note_outcomes(self, outcomes: Sequence[tuple[str, str]]) -> None:
+        """Note what came of webhooks, as (event id, outcome), where it is not `applied`."""
+
+
+class PaymentReader(Protocol):
+    """Payments outside of a step."""
+
+    async def get(self, payment_id: str) -> Payment | None:
+        """Return one payment."""
+
+    async def claim_undecided(self, *, limit: int, lease_s: float) -> list[Payment]:
+        """Return payments whose time to be looked up has come, and put off their next time by the lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a use case is given for one step.
+
+    Attributes:
+        charge: takes payments to charge once the step is committed.
+        fee_bp: the platform's fee in basis points.
+        psp: name of the PSP that new payments go to.
+    """
+
+    payments: Payments
+    new_id: NewId
+    clock: Clock
+    charge: Callable[[Sequence[Payment]], None]
+    fee_bp: int
+    psp: str

@@ -1,0 +1,1 @@
+"""Payments, their moves and their fees. Imports nothing from the outside world."""

@@ -1,0 +1,1 @@
+"""How the payment service is called and what it listens to."""

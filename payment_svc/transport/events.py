@@ -1,0 +1,23 @@
+"""What the payment service listens to: event → use case."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from florin.inventory.v1.inventory_events_pb2 import StockReserved
+from florin.payment.v1.payment_events_pb2 import (
+    PaymentCaptured,
+    PaymentFailed,
+    PaymentRequiresAction,
+)
+
+from kit.events import event_type
+from kit.pump import Subscriptions
+from payment_svc.application.begin_payments import begin_payments
+from payment_svc.application.ports import Scope
+
+SUBSCRIPTIONS: Final[Subscriptions[Scope]] = {StockReserved: begin_payments}
+
+EMITS: Final = tuple(
+    event_type(message) for message in (PaymentCaptured, PaymentFailed, PaymentRequiresAction)
+)

@@ -1,0 +1,102 @@
+"""`florin.payment.v1`: from messages to use cases and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc.aio
+from florin.common.v1.charge_pb2 import NextAction
+from florin.payment.v1 import payment_pb2, payment_service_pb2, payment_service_pb2_grpc
+from google.api.httpbody_pb2 import HttpBody
+
+from kit.batch import Gatherer
+from kit.errors import NotFound
+from kit.rpc import Principal, Role, current_call
+from payment_svc.application.ports import PaymentReader, Webhook
+from payment_svc.domain.payment import Payment, Status
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def _may_see(principal: Principal, payment: Payment) -> bool:
+    match principal.role:
+        case Role.BUYER:
+            return payment.customer_id == principal.subject
+        case Role.MERCHANT:
+            return bool(principal.merchant_id) and payment.merchant_id == principal.merchant_id
+        case Role.OPS:
+            return True
+
+
+def payment_message(payment: Payment) -> payment_pb2.Payment:
+    """Return a payment as its callers see it."""
+    message = payment_pb2.Payment(
+        id=payment.id,
+        order_id=payment.order_id,
+        merchant_id=payment.merchant_id,
+        customer_id=payment.customer_id,
+        status=payment_pb2.Payment.Status.Value(payment.status.value),
+        amount=payment.amount,
+        amount_captured=payment.amount_captured,
+        amount_refunded=payment.amount_refunded,
+        fee_amount=payment.fee_amount,
+        tax_amount=payment.tax_amount,
+        currency=payment.currency,
+        payment_method_id=payment.payment_method_id,
+        psp=payment.psp,
+        psp_reference=payment.psp_reference,
+        correlation_id=payment.trail.correlation_id,
+        version=payment.version,
+    )
+    message.create_time.FromDatetime(payment.created_at)
+    message.update_time.FromDatetime(payment.updated_at)
+    if payment.status is Status.FAILED:
+        message.failure.CopyFrom(
+            payment_pb2.PaymentFailure(
+                reason=payment.reason,
+                decline_code=payment.decline_code,
+                message=payment.failure_message,
+            )
+        )
+    if payment.next_action_url:
+        message.next_action.CopyFrom(
+            NextAction(type=payment.next_action_type, redirect_url=payment.next_action_url)
+        )
+    return message
+
+
+class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
+    """Answers calls about payments."""
+
+    def __init__(self, reader: PaymentReader) -> None:
+        self._reader = reader
+
+    async def GetPayment(
+        self, request: payment_service_pb2.GetPaymentRequest, context: Context
+    ) -> payment_pb2.Payment:
+        payment = await self._reader.get(request.id)
+        if payment is None or not _may_see(current_call().principal, payment):
+            raise NotFound("PAYMENT_NOT_FOUND", f"no payment of yours has the id {request.id!r}")
+        return payment_message(payment)
+
+
+class WebhookServicer(payment_service_pb2_grpc.WebhookServiceServicer):
+    """Takes the PSPs' webhooks.
+
+    Args:
+        read: checks a signature and returns the event; raises `InvalidRequest`.
+        webhooks: stores and applies events together with their neighbours; True if seen before.
+    """
+
+    def __init__(self, *, read: Callable[[bytes, str], Webhook], webhooks: Gatherer[Webhook, bool]) -> None:
+        self._read = read
+        self._webhooks = webhooks
+
+    async def ReceiveStripeWebhook(
+        self, request: HttpBody, context: Context
+    ) -> payment_service_pb2.ReceiveStripeWebhookResponse:
+        signature = current_call().metadata.get("stripe-signature", "")
+        webhook = self._read(request.data, signature)
+        duplicate = await self._webhooks.submit(webhook)
+        return payment_service_pb2.ReceiveStripeWebhookResponse(duplicate=duplicate)

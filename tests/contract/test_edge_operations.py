@@ -1,0 +1,203 @@
+"""What operators rely on: the edge survives its services, and tells what it did."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from grpc import aio
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from opentelemetry.proto.trace.v1 import trace_pb2
+
+from florin_cli.edge import EdgeSettings, Endpoint
+from tests.support.edge import (
+    CART,
+    Buyer,
+    Edge,
+    Shop,
+    Tokens,
+    reason_of,
+    running_edge,
+    serving,
+    settings_for,
+)
+from tests.support.waiting import eventually
+
+# The edge asks a service that is down four times a second; the rest is for a busy machine.
+RECOVERY_DEADLINE_S = 5.0
+# Spans and log lines are written every second or few.
+FLUSH_DEADLINE_S = 15.0
+
+SECRET = "not-for-the-log"
+
+
+@contextlib.asynccontextmanager
+async def buyer_at(settings: EdgeSettings) -> AsyncIterator[tuple[Edge, Buyer]]:
+    """An edge of one's own and a buyer before it."""
+    tokens = Tokens()
+    async with (
+        running_edge(settings, tokens.jwks) as edge,
+        aiohttp.ClientSession(edge.url) as session,
+    ):
+        yield edge, Buyer(session, tokens)
+
+
+async def test_a_service_that_is_down_is_503_at_once_and_back_within_seconds(
+    tmp_path: Path,
+) -> None:
+    """A service that was killed and started again on its port needs nothing from the edge."""
+    shop = Shop()
+    async with contextlib.AsyncExitStack() as first_life:
+        services = await first_life.enter_async_context(serving(shop))
+        settings = settings_for(tmp_path, services)
+        async with buyer_at(settings) as (_, buyer):
+            assert (await buyer.call("GET", "/v1/orders/x"))[0] == 200
+            await first_life.aclose()
+
+            started = time.monotonic()
+            status, headers, error = await buyer.call("POST", "/v1/checkouts", json=CART)
+            assert time.monotonic() - started < settings.request_timeout_s
+            assert (status, error["code"], reason_of(error)) == (503, 14, "SERVICE_UNAVAILABLE")
+            assert headers["retry-after"] == "1"
+
+            async with serving(shop, port=services.port):
+
+                async def is_back() -> bool:
+                    return (await buyer.call("GET", "/v1/orders/x"))[0] == 200
+
+                await eventually(is_back, "the service is back", deadline_s=RECOVERY_DEADLINE_S)
+
+
+async def test_every_replica_gets_calls_and_one_is_enough(tmp_path: Path) -> None:
+    one, other = Shop(), Shop()
+    async with serving(one) as first, contextlib.AsyncExitStack() as second_life:
+        second = await second_life.enter_async_context(serving(other))
+        settings = settings_for(
+            tmp_path,
+            first,
+            upstreams=dict.fromkeys(("order_svc", "inventory_svc", "payment_svc"), (first, second)),
+        )
+        async with buyer_at(settings) as (_, buyer):
+            for _ in range(40):
+                assert (await buyer.call("GET", "/v1/orders/x"))[0] == 200
+            assert one.calls
+            assert other.calls
+            await second_life.aclose()
+            for _ in range(20):
+                assert (await buyer.call("GET", "/v1/orders/x"))[0] == 200
+
+
+async def test_one_line_a_request_and_nothing_secret_in_it(tmp_path: Path) -> None:
+    async with serving(Shop()) as services:
+        settings = settings_for(tmp_path, services)
+        async with buyer_at(settings) as (_, buyer):
+            headers = {
+                "x-correlation-id": "cart-1",
+                "idempotency-key": SECRET,
+                "stripe-signature": SECRET,
+            }
+            await buyer.call("GET", f"/v1/orders?page_token={SECRET}", headers=headers)
+            lines = await _log_lines(settings.access_log_path, 1)
+    line = lines[0]
+    assert (line["method"], line["path"], line["route"]) == ("GET", "/v1/orders", "GET /v1/orders")
+    assert (line["status"], line["grpc_status"], line["subject"]) == (200, "OK", "buyer_1")
+    assert line["correlation_id"] == "cart-1"
+    assert len(line["request_id"]) == 36
+    assert len(line["trace_id"]) == 32
+    assert SECRET not in json.dumps(lines)
+
+
+async def test_a_thinned_log_still_has_every_failure(tmp_path: Path) -> None:
+    async with serving(Shop()) as services:
+        settings = settings_for(tmp_path, services, access_log_ratio=0.0001)
+        async with buyer_at(settings) as (_, buyer):
+            for _ in range(20):
+                await buyer.call("GET", "/v1/orders/x")
+                await buyer.call("GET", "/v1/orders/x", token=False)
+            lines = await _log_lines(settings.access_log_path, 20)
+    assert [line["status"] for line in lines].count(401) == 20
+    assert len(lines) < 30
+
+
+async def _log_lines(path: Path, count: int) -> list[dict[str, Any]]:
+    def lines() -> list[dict[str, Any]]:
+        complete, _, _ = path.read_text().rpartition("\n")
+        return [json.loads(line) for line in complete.splitlines()]
+
+    await eventually(
+        lambda: len(lines()) >= count, f"{count} lines are in the access log", deadline_s=FLUSH_DEADLINE_S
+    )
+    return lines()
+
+
+class Collector(trace_service_pb2_grpc.TraceServiceServicer):
+    """Keeps every span it is sent, with the name of the service that sent it."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[str, trace_pb2.Span]] = []
+        self.arrived = asyncio.Event()
+
+    async def Export(
+        self,
+        request: trace_service_pb2.ExportTraceServiceRequest,
+        context: aio.ServicerContext[Any, Any],
+    ) -> trace_service_pb2.ExportTraceServiceResponse:
+        for sender in request.resource_spans:
+            name = {each.key: each.value.string_value for each in sender.resource.attributes}["service.name"]
+            self.spans += [(name, span) for scope in sender.scope_spans for span in scope.spans]
+        self.arrived.set()
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+
+async def test_the_edges_span_begins_the_trace_that_the_service_goes_on_with(
+    tmp_path: Path,
+) -> None:
+    collector, shop = Collector(), Shop()
+    server = aio.server()
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(  # type: ignore[no-untyped-call]
+        collector, server
+    )
+    otlp = Endpoint("127.0.0.1", server.add_insecure_port("127.0.0.1:0"))
+    await server.start()
+    try:
+        async with (
+            serving(shop) as services,
+            buyer_at(settings_for(tmp_path, services, otlp=otlp)) as (_, buyer),
+        ):
+            await buyer.call("POST", "/v1/checkouts", json=CART, headers={"x-correlation-id": "cart-1"})
+            await asyncio.wait_for(collector.arrived.wait(), FLUSH_DEADLINE_S)
+    finally:
+        await server.stop(grace=0)
+    ((service, span),) = collector.spans
+    assert (service, span.name) == ("envoy", "florin.order.v1.OrderService/CreateCheckout")
+    attributes = {each.key: each.value.string_value for each in span.attributes}
+    assert attributes["correlation_id"] == "cart-1"
+    _, trace_id, parent_id, flags = str(shop.last_metadata["traceparent"]).split("-")
+    assert (trace_id, parent_id, flags) == (span.trace_id.hex(), span.span_id.hex(), "01")
+
+
+async def test_the_admin_page_is_on_loopback_even_if_the_edge_is_not(tmp_path: Path) -> None:
+    async with serving(Shop()) as services:
+        settings = settings_for(tmp_path, services, bind_host="0.0.0.0")
+        async with buyer_at(settings) as (edge, _):
+            assert edge.admin.startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("burst", [400])
+async def test_a_burst_of_simultaneous_checkouts_is_let_through(tmp_path: Path, burst: int) -> None:
+    shop = Shop()
+    async with serving(shop) as services:
+        settings = settings_for(tmp_path, services, request_timeout_s=15.0)
+        async with buyer_at(settings) as (_, buyer):
+            with shop.dawdling(0.2):
+                answers = await asyncio.gather(
+                    *(buyer.call("POST", "/v1/checkouts", json=CART) for _ in range(burst))
+                )
+    assert {status for status, _, _ in answers} == {202}

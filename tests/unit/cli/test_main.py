@@ -1,0 +1,73 @@
+"""The command line: errors of one line with a way out, exit codes, commands found by their file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from florin_cli import __main__ as cli
+from florin_cli.errors import EXIT_NOT_RUNNING, EXIT_USAGE, CommandError
+
+
+def florin(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "florin_cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | environment,
+        check=False,
+    )
+
+
+def test_every_module_in_commands_is_a_command() -> None:
+    shown = CliRunner().invoke(cli.build(), ["--help"]).output
+    for name in ("up", "down", "reset", "status", "logs", "doctor", "token", "stop", "start"):
+        assert f" {name} " in shown
+
+
+def test_only_the_command_asked_for_is_loaded() -> None:
+    shown = CliRunner().invoke(cli.build(["status"]), ["--help"]).output
+    assert " status " in shown
+    assert " doctor " not in shown
+
+
+def test_a_setting_that_cannot_be_is_one_line_with_its_name(tmp_path: Path) -> None:
+    ended = florin("status", FLORIN_EDGE_PORT="many")
+    assert ended.returncode == EXIT_USAGE
+    assert "FLORIN_EDGE_PORT" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_status_of_nothing_is_an_answer_and_not_an_error(tmp_path: Path) -> None:
+    assert florin("status", FLORIN_DATA_DIR=str(tmp_path)).returncode == 0
+    asked = florin("status", "--exit-code", FLORIN_DATA_DIR=str(tmp_path))
+    assert asked.returncode == EXIT_NOT_RUNNING
+
+
+def test_stopping_a_part_of_nothing_says_how_to_start(tmp_path: Path) -> None:
+    ended = florin("stop", "redis", FLORIN_DATA_DIR=str(tmp_path))
+    assert ended.returncode == EXIT_NOT_RUNNING
+    assert "florin up" in ended.stderr
+
+
+def test_reset_keeps_its_hands_off_other_folders(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    ended = florin("reset", "--yes", FLORIN_DATA_DIR=str(tmp_path))
+    assert ended.returncode == 1
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_an_error_shows_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
+    from florin_cli.output import print_error
+
+    print_error(CommandError("The door is [closed].", way_out="Open it."))
+    shown = capsys.readouterr().err
+    assert "error: The door is [closed]." in shown
+    assert "way out: Open it." in shown

@@ -1,0 +1,218 @@
+"""Order of start and stop, restarts, losses: the supervisor's promises, on fake programs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from florin_cli.runner.spec import DataLost, Node, Step, StepFailed
+from florin_cli.runner.supervisor import Supervisor
+from tests.unit.runner.fakes import Stage, until, until_healthy_again
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+@asynccontextmanager
+async def supervised(
+    stage: Stage, nodes: Sequence[Node], *, unhealthy_limit_s: float = 30.0
+) -> AsyncIterator[Supervisor]:
+    hold_dir = stage.folder / "hold"
+    hold_dir.mkdir(exist_ok=True)
+    supervisor = Supervisor(nodes, hold_dir=hold_dir, unhealthy_limit_s=unhealthy_limit_s)
+    stop = asyncio.Event()
+    run = asyncio.create_task(supervisor.run(stop))
+    try:
+        yield supervisor
+    finally:
+        stop.set()
+        await run
+
+
+async def test_starts_in_the_order_of_needs_and_stops_in_the_opposite(stage: Stage) -> None:
+    done: list[str] = []
+
+    async def migrate() -> None:
+        done.extend(stage.journal)
+
+    nodes: list[Node] = [
+        stage.spec("service", needs=("migration",)),
+        Step(name="migration", run=migrate, needs=("store",)),
+        stage.spec("store"),
+    ]
+    async with supervised(stage, nodes) as supervisor:
+        await until(lambda: supervisor.healthy, "all is healthy")
+        assert done == ["store started"]
+    assert stage.journal == ["store started", "service started", "service ended", "store ended"]
+
+
+async def test_nothing_starts_before_what_it_needs_is_healthy(stage: Stage) -> None:
+    stage.sick_file("store").touch()
+    nodes = [stage.spec("store"), stage.spec("service", needs=("store",))]
+    async with supervised(stage, nodes) as supervisor:
+        await until(lambda: supervisor.processes["store"].detail == "feels sick", "store is asked")
+        assert supervisor.processes["service"].pid is None
+        assert supervisor.processes["service"].detail == "waiting for store"
+        stage.sick_file("store").unlink()
+        await until(lambda: supervisor.healthy, "all is healthy")
+
+
+async def test_a_killed_process_comes_back_and_is_counted(stage: Stage) -> None:
+    async with supervised(stage, [stage.spec("service")]) as supervisor:
+        process = supervisor.processes["service"]
+        for restarts in (1, 2):
+            await until_healthy_again(process, restarts=restarts - 1)
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGKILL)
+            await until_healthy_again(process, restarts=restarts)
+
+
+async def test_a_process_that_is_alive_but_silent_is_restarted(stage: Stage) -> None:
+    async with supervised(stage, [stage.spec("service")], unhealthy_limit_s=0.1) as supervisor:
+        process = supervisor.processes["service"]
+        await until_healthy_again(process, restarts=0)
+        stage.sick_file("service").touch()
+        await until(lambda: process.restarts == 1, "it is restarted")
+        stage.sick_file("service").unlink()
+        await until_healthy_again(process, restarts=1)
+
+
+async def test_status_says_so_while_a_process_is_sick(stage: Stage) -> None:
+    async with supervised(stage, [stage.spec("service")]) as supervisor:
+        process = supervisor.processes["service"]
+        await until_healthy_again(process, restarts=0)
+        stage.sick_file("service").touch()
+        await until(lambda: not process.healthy, "it is seen")
+        assert process.detail == "feels sick"
+        assert process.pid is not None
+
+
+async def test_a_process_that_ignores_the_request_to_end_is_killed(stage: Stage) -> None:
+    deaf = ("/bin/sh", "-c", "trap '' TERM; echo deaf started > journal; while :; do sleep 1; done")
+    spec = stage.spec("deaf", command=deaf, stop_grace_s=0.1)
+    async with supervised(stage, [spec]) as supervisor:
+        await until(lambda: supervisor.healthy, "it runs")
+        pid = supervisor.processes["deaf"].pid
+    assert pid is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_a_process_that_never_works_is_called_hopeless(stage: Stage) -> None:
+    async with supervised(stage, [stage.spec("broken", command=("/bin/false",))]) as supervisor:
+        process = supervisor.processes["broken"]
+        await until(lambda: process.hopeless, "it is given up on")
+        assert process.restarts >= 4
+
+
+async def test_a_program_that_does_not_exist_is_given_up_at_once(stage: Stage) -> None:
+    spec = stage.spec("absent", cwd=stage.folder / "absent")
+    async with supervised(stage, [spec]) as supervisor:
+        await until(lambda: supervisor.processes["absent"].failed, "it is given up on")
+        assert "absent" in supervisor.processes["absent"].detail
+
+
+async def test_a_deleted_data_directory_is_made_again_and_the_process_restarted(
+    stage: Stage,
+) -> None:
+    data_dir = stage.folder / "data"
+    async with supervised(stage, [stage.spec("cache", data_dir=data_dir)]) as supervisor:
+        process = supervisor.processes["cache"]
+        await until_healthy_again(process, restarts=0)
+        (data_dir / "stale").touch()
+        shutil.rmtree(data_dir)
+        await until_healthy_again(process, restarts=1)
+        assert data_dir.is_dir()
+        assert not (data_dir / "stale").exists()
+
+
+async def test_an_emptied_data_directory_counts_as_deleted(stage: Stage) -> None:
+    data_dir = stage.folder / "data"
+    async with supervised(stage, [stage.spec("cache", data_dir=data_dir)]) as supervisor:
+        process = supervisor.processes["cache"]
+        await until_healthy_again(process, restarts=0)
+        for file in data_dir.iterdir():
+            file.unlink()
+        await until_healthy_again(process, restarts=1)
+
+
+async def test_lost_data_that_must_not_be_made_up_ends_the_restarts(stage: Stage) -> None:
+    data_dir = stage.folder / "truth"
+
+    async def prepare() -> None:
+        if not data_dir.exists():
+            raise DataLost("the truth is gone")
+
+    data_dir.mkdir()
+    spec = stage.spec("store", data_dir=data_dir, prepare=prepare)
+    async with supervised(stage, [spec]) as supervisor:
+        process = supervisor.processes["store"]
+        await until_healthy_again(process, restarts=0)
+        shutil.rmtree(data_dir)
+        await until(lambda: process.failed, "it is given up")
+        assert process.detail == "the truth is gone"
+        assert process.pid is None
+        assert not data_dir.exists()
+
+
+async def test_a_held_process_is_stopped_and_stays_so(stage: Stage) -> None:
+    hold = stage.folder / "hold" / "service"
+    async with supervised(stage, [stage.spec("service")]) as supervisor:
+        process = supervisor.processes["service"]
+        await until_healthy_again(process, restarts=0)
+        hold.touch()
+        await until(lambda: process.pid is None, "it is stopped")
+        assert stage.journal[-1] == "service ended"
+        hold.unlink()
+        await until_healthy_again(process, restarts=1)
+
+
+async def test_a_failed_step_is_told_and_keeps_back_what_needs_it(stage: Stage) -> None:
+    async def migrate() -> None:
+        raise StepFailed("column exists already")
+
+    nodes: list[Node] = [
+        Step(name="migration", run=migrate),
+        stage.spec("service", needs=("migration",)),
+    ]
+    async with supervised(stage, nodes) as supervisor:
+        await until(lambda: supervisor.error is not None, "the error is told")
+        assert supervisor.error == "migration: column exists already"
+        assert not supervisor.healthy
+    assert stage.journal == []
+
+
+async def test_a_mistake_of_ours_takes_the_system_down_instead_of_half_of_it(stage: Stage) -> None:
+    async def mistaken() -> None:
+        raise KeyError("typo")
+
+    nodes: list[Node] = [stage.spec("service"), Step(name="step", run=mistaken)]
+    hold_dir = stage.folder / "hold"
+    with pytest.raises(KeyError):
+        await Supervisor(nodes, hold_dir=hold_dir).run(asyncio.Event())
+
+
+async def test_stopping_while_things_still_start_leaves_nothing(stage: Stage) -> None:
+    stage.sick_file("store").touch()
+    nodes = [stage.spec("store"), stage.spec("service", needs=("store",))]
+    async with supervised(stage, nodes) as supervisor:
+        await until(lambda: "store started" in stage.journal, "the store is started")
+    assert stage.journal == ["store started", "store ended"]
+    assert all(process.pid is None for process in supervisor.processes.values())
+
+
+def test_a_table_with_holes_or_circles_is_refused(stage: Stage) -> None:
+    with pytest.raises(AssertionError, match="not in the table"):
+        Supervisor([stage.spec("a", needs=("b",))], hold_dir=stage.folder)
+    circle = [stage.spec("a", needs=("b",)), stage.spec("b", needs=("a",))]
+    with pytest.raises(AssertionError, match="need one another"):
+        Supervisor(circle, hold_dir=stage.folder)

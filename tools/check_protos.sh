@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Lints the protos and compares them with the last release. Usage: check_protos.sh BIN_FOLDER
+set -euo pipefail
+
+bin=$1
+# The descriptor set that `make gen` leaves: it holds the imported files, too, which buf would
+# otherwise look for in a registry.
+image=.build/florin.binpb
+
+# Of all files in the set, only ours are held to our rules.
+"$bin/buf" lint "$image" --path florin
+
+last=$(git describe --tags --abbrev=0 2>/dev/null || true)
+if [[ -z $last ]]; then
+  echo "No release to compare with yet; the breaking check begins with the first tag."
+  exit 0
+fi
+old=$(mktemp -d)
+trap 'rm -rf "$old"' EXIT
+git archive "$last" protos tools | tar -x -C "$old"
+here=$PWD
+(cd "$old" && "$here/$bin/python" tools/generate.py)
+"$bin/buf" breaking "$image" --against "$old/.build/florin.binpb" --path florin
