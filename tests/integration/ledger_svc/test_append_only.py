@@ -21,8 +21,8 @@ async def some_history(ledger: Ledger) -> None:
 @pytest.mark.parametrize("table", BOOKS)
 async def test_the_service_cannot_write_the_books_by_itself(ledger: Ledger, table: str) -> None:
     for statement in (
-        f"INSERT INTO {table} SELECT * FROM {table} LIMIT 1",
-        f"UPDATE {table} SET ctid = ctid" if table == "none" else f"DELETE FROM {table}",
+        f"INSERT INTO {table} DEFAULT VALUES",
+        f"DELETE FROM {table}",
         f"TRUNCATE {table}",
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
