@@ -53,7 +53,6 @@ _STATEMENT_TIMEOUT_MS: Final = 5_000
 # A handler that holds a transaction longer than this is stuck; Postgres ends it.
 _IDLE_TIMEOUT_MS: Final = 10_000
 
-
 # Plans are kept, and one that is made while a table is nearly empty reads all of it: right then, and the
 # most expensive thing we do a minute of traffic later, until Postgres analyses the table. Whatever we ask
 # often goes by a key. (Inventory, first minute: 136 in place of 287 microseconds of Postgres an order.)
