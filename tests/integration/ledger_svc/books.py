@@ -18,7 +18,11 @@ from tests.support.databases import ServiceDatabase
 
 
 def journal(
-    lines: dict[str, int] | Sequence[tuple[str, int]], *, key: str = "", kind: str = "test", corrects: str = ""
+    lines: dict[str, int] | Sequence[tuple[str, int]],
+    *,
+    key: str = "",
+    kind: str = "test",
+    corrects: str = "",
 ) -> Journal:
     """Return a journal with these lines; a fresh business key if none is given."""
     pairs = lines.items() if isinstance(lines, dict) else lines

@@ -58,7 +58,9 @@ def message(key: str, amount: int = 500) -> ledger_pb2.Journal:
     )
 
 
-async def test_each_journal_is_answered_in_order(stub: ledger_service_pb2_grpc.LedgerServiceAsyncStub) -> None:
+async def test_each_journal_is_answered_in_order(
+    stub: ledger_service_pb2_grpc.LedgerServiceAsyncStub,
+) -> None:
     crooked = message("evt_2")
     crooked.entries[0].amount = -499
     request = ledger_service_pb2.PostJournalsRequest(journals=[message("evt_1"), crooked, message("evt_1")])
