@@ -155,9 +155,10 @@ async def test_a_repeated_credit_does_not_count_twice_against_a_floor(ledger: Le
         transfer(bank, reserve, 100, key="evt_1"),
         transfer(reserve, bank, 150),
     ) == [Code.POSTED, Code.POSTED_BEFORE, Code.LIMIT_EXCEEDED]
-    assert await ledger.codes(
-        transfer(bank, reserve, 100, key="evt_1"), transfer(reserve, bank, 150)
-    ) == [Code.POSTED_BEFORE, Code.LIMIT_EXCEEDED]
+    assert await ledger.codes(transfer(bank, reserve, 100, key="evt_1"), transfer(reserve, bank, 150)) == [
+        Code.POSTED_BEFORE,
+        Code.LIMIT_EXCEEDED,
+    ]
 
 
 async def test_a_payout_needs_a_balance_and_a_refund_does_not(ledger: Ledger) -> None:

@@ -42,7 +42,7 @@ async def stub(ledger: Ledger) -> AsyncIterator[ledger_service_pb2_grpc.LedgerSe
     )
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-        yield ledger_service_pb2_grpc.LedgerServiceStub(channel)  # type: ignore[misc]
+        yield ledger_service_pb2_grpc.LedgerServiceStub(channel)
     await server.stop()
     await desk.stop()
 
@@ -58,7 +58,9 @@ def message(key: str, amount: int = 500) -> ledger_pb2.Journal:
     )
 
 
-async def test_each_journal_is_answered_in_order(stub: ledger_service_pb2_grpc.LedgerServiceAsyncStub) -> None:
+async def test_each_journal_is_answered_in_order(
+    stub: ledger_service_pb2_grpc.LedgerServiceAsyncStub,
+) -> None:
     crooked = message("evt_2")
     crooked.entries[0].amount = -499
     request = ledger_service_pb2.PostJournalsRequest(journals=[message("evt_1"), crooked, message("evt_1")])

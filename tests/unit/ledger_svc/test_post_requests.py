@@ -12,7 +12,8 @@ from ledger_svc.domain.journal import MAX_JOURNALS, Code, Journal, JournalId, Po
 
 def request(*keys: str) -> list[Journal]:
     return [
-        Journal(JournalId(f"jrn_{key}"), key, "test", "", datetime(2026, 1, 1, tzinfo=UTC), ()) for key in keys
+        Journal(JournalId(f"jrn_{key}"), key, "test", "", datetime(2026, 1, 1, tzinfo=UTC), ())
+        for key in keys
     ]
 
 
