@@ -96,7 +96,7 @@ async def _gather(audit: Audit) -> _Evidence:
     journals: dict[str, list[_Journal]] = defaultdict(list)
     for order_id, *columns in await audit.rows(BOOKS, _POSTED):
         journals[order_id or ""].append(_Journal(*columns))
-    stock = dict(await audit.rows(STOCK, _RESERVED))
+    stock: dict[str, str] = dict(await audit.rows(STOCK, _RESERVED))
     return _Evidence(orders, captures, journals, stock)
 
 
