@@ -255,6 +255,11 @@ REASONS: Final[dict[str, Meaning]] = {
         "The database does not answer; nothing is accepted without it.",
         "Send it again, with the same key, after the time in `RetryInfo`.",
     ),
+    "POSTING_HALTED": Meaning(
+        Unavailable,
+        "The books do not sum to zero, so nothing is posted; reads go on.",
+        "Find out what happened (`florin prove`), then lift the halt.",
+    ),
     "SERVICE_UNAVAILABLE": Meaning(
         Unavailable,
         "Another part of Florin does not answer.",

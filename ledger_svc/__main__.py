@@ -1,0 +1,13 @@
+"""`python -m ledger_svc serve | migrate | check`."""
+
+from kit import migrations, service
+from ledger_svc.bootstrap import NAME, build
+from ledger_svc.settings import Settings
+
+if __name__ == "__main__":
+    service.main(
+        NAME,
+        settings=Settings,
+        build=build,
+        migrate=lambda url: migrations.upgrade("ledger_svc", url),
+    )

@@ -1,0 +1,1 @@
+"""Posts journals, closes the books, reads balances."""

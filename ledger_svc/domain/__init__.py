@@ -1,0 +1,1 @@
+"""Accounts, journals and what is posted when. Imports nothing from the outside world."""

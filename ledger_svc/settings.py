@@ -1,0 +1,17 @@
+"""What the ledger service is told by its environment."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from kit.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Settings of the ledger service."""
+
+    port: int = Field(default=50054, validation_alias="FLORIN_LEDGER_PORT")
+    # How long calls gather before they are posted in one commit.
+    posting_linger_ms: int = Field(default=3, ge=0, le=100)
+    # How often the books are closed up to the safe horizon: an edit of a younger row has no seal to break.
+    closing_interval_s: float = Field(default=5.0, gt=0, le=60)

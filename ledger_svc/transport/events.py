@@ -1,0 +1,17 @@
+"""What the ledger service listens to: event → use case."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from florin.ledger.v1.ledger_events_pb2 import JournalPosted
+from florin.payment.v1.payment_events_pb2 import PaymentCaptured
+
+from kit.events import event_type
+from kit.pump import Subscriptions
+from ledger_svc.application.ports import Scope
+from ledger_svc.application.post_captures import post_captures
+
+SUBSCRIPTIONS: Final[Subscriptions[Scope]] = {PaymentCaptured: post_captures}
+
+EMITS: Final = (event_type(JournalPosted),)
