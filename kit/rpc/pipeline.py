@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 import grpc.aio
@@ -44,7 +44,14 @@ Stream = Callable[[Message, Context], AsyncIterator[Message]]
 _validator = protovalidate.Validator()
 
 
-class Pipeline(grpc.aio.ServerInterceptor[Any, Any]):
+if TYPE_CHECKING:
+    Interceptor = grpc.aio.ServerInterceptor[Any, Any]
+else:
+    # Generic in its stubs only.
+    Interceptor = grpc.aio.ServerInterceptor
+
+
+class Pipeline(Interceptor):
     """The interceptor of every Florin server."""
 
     def __init__(self) -> None:

@@ -65,7 +65,7 @@ class Store:
         self.name = name
         self.folder = folder
         self.data_dir = folder / name
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._log = folder / f"{name}.log"
         self._has_answered = False
@@ -95,7 +95,7 @@ class Store:
                 self._has_answered = True
                 return
             if not self._has_answered:
-                self.port = _free_port()
+                self.port = free_port()
         output = self._log.read_text(errors="replace")[-2_000:]
         raise AssertionError(f"{self.name} does not start:\n{output}")
 
@@ -309,7 +309,7 @@ class Stores:
         return self._shared[kind]  # type: ignore[return-value]  # each kind is its own key
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Return a port that nobody listens on and that kernels do not give to outgoing connections."""
     for port in random.sample(_PORTS, len(_PORTS)):
         with socket.socket() as probe:

@@ -1,0 +1,1 @@
+"""Postgres, the mailbox folder and SMTP."""

@@ -1,0 +1,1 @@
+"""What a delivery is, what it may become, and what it says. Pure."""

@@ -1,0 +1,5 @@
+"""Alembic's entry."""
+
+from kit import migrations
+
+migrations.run_environment()

@@ -1,0 +1,41 @@
+"""What the notification service is told by its environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from kit.settings import ServiceSettings
+from notification_svc.domain.message import header_text
+
+
+class Settings(ServiceSettings):
+    """Settings of this service beside those that all share."""
+
+    port: int = Field(50055, validation_alias="FLORIN_NOTIFICATION_PORT")
+    data_dir: Path = Path(".florin")
+    # Where e-mails land when no SMTP server is set; the folder `mailbox` of the data by default.
+    mailbox_dir: Path | None = None
+    # `smtp://user:password@host:587` or `smtps://…`; empty means the mailbox folder.
+    smtp_url: str = Field(default="", repr=False)
+    mail_from: str = "Florin <no-reply@florin.example>"
+
+    @property
+    def mailbox(self) -> Path:
+        """The folder of e-mails."""
+        return self.mailbox_dir or self.data_dir / "mailbox"
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_smtp(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("smtp", "smtps") or not parts.hostname):
+            raise ValueError("must be smtp://host[:port] or smtps://host[:port], or empty")
+        return url
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_header(cls, sender: str) -> str:
+        return header_text(sender)

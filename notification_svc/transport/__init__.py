@@ -1,0 +1,1 @@
+"""Events in, RPCs in; no decisions."""

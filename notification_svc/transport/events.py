@@ -1,0 +1,16 @@
+"""Which events lead to which messages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
+
+from kit.pump import Subscriptions
+from notification_svc.application.ports import Scope
+from notification_svc.application.request_deliveries import request_apologies, request_receipts
+
+SUBSCRIPTIONS: Final[Subscriptions[Scope]] = {
+    OrderCompleted: request_receipts,
+    OrderFailed: request_apologies,
+}
