@@ -20,7 +20,7 @@ from psp_sim.settings import Settings
 
 log = structlog.get_logger()
 
-# Requests under way at a stop get this long; connections held open by a fault are then cut.
+# Requests under way at a stop get this long.
 SHUTDOWN_TIMEOUT_S: Final = 2.0
 # What the simulator remembers never becomes garbage. Setting it aside every few seconds keeps the
 # collector from walking through an ever longer history.
@@ -55,7 +55,7 @@ async def serve(settings: Settings) -> None:
     port = listener.getsockname()[1]
     provider = Provider(
         state_dir=settings.state_dir,
-        public_url=f"http://{settings.bind_host}:{port}",
+        public_url=settings.public_url(port),
         webhook_url=settings.webhook_url,
         webhook_secret=settings.psp_webhook_secret.get_secret_value(),
         webhook_events=settings.webhook_events,
@@ -63,7 +63,8 @@ async def serve(settings: Settings) -> None:
         seed=settings.psp_sim_seed,
     )
     await provider.start()
-    server = web.Server(HttpApi(provider).handle, access_log=None)
+    api = HttpApi(provider)
+    server = web.Server(api.handle, access_log=None)
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
     await runner.setup()
     await web.SockSite(runner, listener).start()
@@ -75,6 +76,7 @@ async def serve(settings: Settings) -> None:
         webhook_url=settings.webhook_url,
     )
     await _until_told_to_stop()
+    api.close()
     await runner.cleanup()
     await provider.stop()
     log.info("psp_sim.stopped")

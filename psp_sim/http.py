@@ -8,15 +8,13 @@ import asyncio
 import time
 from typing import Final
 
-import orjson
 import structlog
 from aiohttp import web
 
-from psp_sim.control import PREFIX, Control
+from psp_sim.control import PREFIX, Control, json_response
 from psp_sim.errors import internal_error
 from psp_sim.objects import API_VERSION
 from psp_sim.provider import ApiRequest, NoAnswer, Provider, Reply
-from psp_sim.unit import random_id
 
 log = structlog.get_logger()
 
@@ -31,12 +29,27 @@ class HttpApi:
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
         self._control = Control(provider)
+        self._closing = False
+
+    def close(self) -> None:
+        """Cut off the callers that are kept waiting; the server is about to stop."""
+        self._closing = True
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Return the HTTP answer to any request."""
+        try:
+            if request.raw_path.startswith(PREFIX):
+                return await self._control.handle(request)
+            return await self._call(request)
+        except web.HTTPException:
+            raise
+        except Exception:
+            # The boundary: a defect of the simulator looks like a defect of the provider.
+            log.exception("request.broke", method=request.method, path=request.path)
+            return json_response(internal_error().body(), status=500)
+
+    async def _call(self, request: web.BaseRequest) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
-        if path.startswith(PREFIX):
-            return await self._control.handle(request)
         headers = request.headers
         body = await request.read()
         call = ApiRequest(
@@ -47,15 +60,26 @@ class HttpApi:
             authorization=headers.get("Authorization", ""),
             idempotency_key=headers.get("Idempotency-Key") or None,
         )
-        try:
-            reply = await self._provider.handle(call)
-        except Exception:
-            # The boundary: a defect of the simulator looks like a defect of the provider.
-            log.exception("request.broke", method=call.method, path=call.path)
-            reply = Reply(500, orjson.dumps(internal_error().body()), random_id("req"))
+        reply = await self._provider.handle(call)
         if isinstance(reply, NoAnswer):
-            return await _leave_unanswered(request, held=reply.held)
+            return await self._leave_unanswered(request, held=reply.held)
         return _response(call, reply, headers.get("Stripe-Version", API_VERSION))
+
+    async def _leave_unanswered(self, request: web.BaseRequest, *, held: bool) -> web.Response:
+        """Let the caller wait until it goes away (or two minutes are over), then cut it off."""
+        deadline = time.monotonic() + (HOLD_S if held else 0.0)
+        # A closing connection sets no event that a handler could wait for, and these are few.
+        while (  # noqa: ASYNC110
+            (transport := request.transport) is not None
+            and not transport.is_closing()
+            and time.monotonic() < deadline
+            and not self._closing
+        ):
+            await asyncio.sleep(HOLD_CHECK_S)
+        if request.transport is not None:
+            request.transport.abort()
+        # Nobody reads this: aiohttp wants something to return.
+        return web.Response(status=500)
 
 
 def _response(call: ApiRequest, reply: Reply, version: str) -> web.Response:
@@ -70,19 +94,3 @@ def _response(call: ApiRequest, reply: Reply, version: str) -> web.Response:
         headers["Idempotent-Replayed"] = "true"
         headers["Original-Request"] = reply.original_request
     return web.Response(body=reply.body, status=reply.status, headers=headers)
-
-
-async def _leave_unanswered(request: web.BaseRequest, *, held: bool) -> web.Response:
-    """Let the caller wait until it goes away (or two minutes are over), then cut it off."""
-    deadline = time.monotonic() + (HOLD_S if held else 0.0)
-    # A closing connection sets no event that a handler could wait for, and these are few.
-    while (  # noqa: ASYNC110
-        (transport := request.transport) is not None
-        and not transport.is_closing()
-        and time.monotonic() < deadline
-    ):
-        await asyncio.sleep(HOLD_CHECK_S)
-    if request.transport is not None:
-        request.transport.abort()
-    # Nobody reads this: aiohttp wants something to return.
-    return web.Response(status=500)

@@ -13,7 +13,7 @@ from psp_sim import endpoints, forms, idempotency, intents, refunds
 from psp_sim.api_keys import ApiKeys
 from psp_sim.encoding import kept
 from psp_sim.endpoints import Command, Query
-from psp_sim.errors import ApiError, internal_error
+from psp_sim.errors import ApiError, internal_error, invalid_request
 from psp_sim.expand import expand
 from psp_sim.faults import Faults
 from psp_sim.forms import Params
@@ -31,6 +31,8 @@ log = structlog.get_logger()
 
 # What contract.md calls slow: past the deadline of any sensible caller.
 SLOW_S: Final = 10.0
+# Stripe's limit.
+MAX_KEY_LENGTH: Final = 255
 # Deliveries are written together: one lost to a crash is only delivered again.
 DELIVERED_FLUSH_S: Final = 0.05
 
@@ -189,6 +191,8 @@ class Provider:
         params = forms.parse(request.body)
         forms.only(params, command.params)
         key = request.idempotency_key
+        if key is not None and len(key) > MAX_KEY_LENGTH:
+            raise invalid_request(f"Idempotency keys have at most {MAX_KEY_LENGTH} characters.")
         if key is not None and self.faults.config.ignore_idempotency_keys:
             self.faults.counts["idempotency_ignored"] += 1
             key = None
@@ -283,7 +287,12 @@ class Provider:
             change.delivered, self._delivered = self._delivered, []
         if not change:
             return
-        self._journal.append(change.encoded())
+        try:
+            self._journal.append(change.encoded())
+        except OSError:
+            # Deliveries have happened all the same: they are written with the next change.
+            self._delivered = change.delivered + self._delivered
+            raise
         self.store.apply(change)
 
     async def _announce(self, unit: Unit, *, before_answer: bool = False) -> None:

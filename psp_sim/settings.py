@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     bind_host: str = "127.0.0.1"
     # 0 lets the kernel choose; the start-up log line says which port it was.
     psp_sim_port: int = Field(default=12111, ge=0, le=65535)
+    # How a buyer's browser reaches the 3-D Secure page; empty means by the address bound to.
+    psp_sim_public_url: str = ""
     data_dir: Path = Path(".florin")
     edge_port: int = Field(default=8080, ge=1, le=65535)
     # Any key that starts with sk_test_ is accepted while this is empty, else only this one.
@@ -47,6 +49,12 @@ class Settings(BaseSettings):
     def state_dir(self) -> Path:
         """Where the simulator remembers what it did."""
         return self.data_dir / "psp_sim"
+
+    def public_url(self, port: int) -> str:
+        """Return the address at which others reach the simulator on a port."""
+        anywhere = self.bind_host in ("", "0.0.0.0", "::")  # noqa: S104 - it is asked, not bound
+        host = "127.0.0.1" if anywhere else self.bind_host
+        return self.psp_sim_public_url.rstrip("/") or f"http://{host}:{port}"
 
     @property
     def webhook_url(self) -> str:

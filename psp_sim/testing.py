@@ -37,6 +37,7 @@ class SimulatorProcess:
             **environment,
         }
         self._process: asyncio.subprocess.Process | None = None
+        self._log: asyncio.Task[bytes] | None = None
 
     @property
     def base_url(self) -> str:
@@ -57,9 +58,11 @@ class SimulatorProcess:
             line = await self._process.stdout.readline()
         started = orjson.loads(line)
         if started["event"] != "psp_sim.started":
-            await self._process.communicate()
+            await self._process.wait()
             raise RuntimeError(f"the simulator did not start: {started}")
         self.port = started["port"]
+        # Read on, lest the log fill the pipe and stop the simulator.
+        self._log = asyncio.create_task(self._process.stdout.read())
 
     async def kill(self) -> None:
         """End the process as a crash would."""
@@ -73,9 +76,9 @@ class SimulatorProcess:
         assert self._process is not None
         if self._process.returncode is None:
             self._process.send_signal(number)
-        await self._process.communicate()
-        assert self._process.returncode is not None
-        return self._process.returncode
+        if self._log is not None:
+            await self._log
+        return await self._process.wait()
 
 
 @dataclass(frozen=True, slots=True)

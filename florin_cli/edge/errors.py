@@ -36,7 +36,7 @@ class EdgeError:
 
 # By status, because that is all that Envoy's filters have in common.
 EDGE_ERRORS: Final = (
-    EdgeError(400, 3, "REQUEST_MALFORMED", ENVOYS_WORDS),
+    EdgeError(400, 3, "REQUEST_MALFORMED", f"the request is malformed: {ENVOYS_WORDS}"),
     EdgeError(401, 16, "UNAUTHENTICATED", f"send a valid bearer token: {ENVOYS_WORDS}"),
     # jwt_authn tells a token made for somebody else from an invalid one; to us both are none.
     EdgeError(
@@ -50,7 +50,7 @@ EDGE_ERRORS: Final = (
     EdgeError(404, 5, "ROUTE_NOT_FOUND", ENVOYS_WORDS, code_over_grpc=12),
     EdgeError(408, 4, "REQUEST_TIMEOUT", "the request did not arrive in time"),
     EdgeError(413, 3, "REQUEST_TOO_LARGE", "the body may have up to {max_request_bytes} bytes"),
-    EdgeError(415, 3, "REQUEST_MALFORMED", ENVOYS_WORDS),
+    EdgeError(415, 3, "REQUEST_MALFORMED", f"the request is malformed: {ENVOYS_WORDS}"),
     EdgeError(431, 3, "REQUEST_TOO_LARGE", "the headers may have up to 32 KiB"),
     EdgeError(429, 8, "RATE_LIMITED", "too many requests; try again later", retry_after_s=1),
     EdgeError(500, 13, "INTERNAL", "the edge failed; report the request id"),

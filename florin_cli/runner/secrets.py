@@ -28,6 +28,7 @@ class Secrets:
     postgres_passwords: dict[str, str]
     psp_api_key: str
     psp_webhook_secret: str
+    page_token_key: str
 
     def __repr__(self) -> str:
         return "Secrets(…)"
@@ -110,6 +111,7 @@ def _generate() -> Secrets:
         postgres_passwords={role: random.token_hex(_ENTROPY_BYTES) for role in roles},
         psp_api_key=f"sk_test_{random.token_hex(_ENTROPY_BYTES)}",
         psp_webhook_secret=f"whsec_{random.token_hex(_ENTROPY_BYTES)}",
+        page_token_key=random.token_hex(_ENTROPY_BYTES),
     )
 
 

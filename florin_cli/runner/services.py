@@ -151,6 +151,7 @@ def _common_environment(settings: Settings, secrets: Secrets) -> dict[str, str]:
             "FLORIN_PSP_BASE_URL": f"http://{host}:{settings.psp_sim_port}",
             "FLORIN_PSP_API_KEY": secrets.psp_api_key,
             "FLORIN_PSP_WEBHOOK_SECRET": secrets.psp_webhook_secret,
+            "FLORIN_PAGE_TOKEN_KEY": secrets.page_token_key,
             "FLORIN_INVENTORY_TARGET": f"{host}:{settings.inventory_port}",
             "FLORIN_MAILBOX_DIR": str(settings.mailbox),
             "FLORIN_SMTP_URL": settings.smtp_url,

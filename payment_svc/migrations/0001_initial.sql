@@ -41,7 +41,7 @@ CREATE TABLE webhooks (
     event_id    text PRIMARY KEY,                  -- the PSP's event id: stored and applied once
     type        text NOT NULL,
     payment_id  text NOT NULL,                     -- empty if it is not about a payment of ours
-    payload     bytea NOT NULL COMPRESSION lz4,    -- the exact bytes that were signed
+    payload     bytea NOT NULL,                   -- the exact bytes that were signed
     outcome     text NOT NULL DEFAULT 'applied',
     received_at timestamptz NOT NULL DEFAULT now()
 );

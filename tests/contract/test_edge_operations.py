@@ -23,12 +23,12 @@ from tests.support.edge import (
     Edge,
     Shop,
     Tokens,
-    polls,
     reason_of,
     running_edge,
     serving,
     settings_for,
 )
+from tests.support.waiting import eventually
 
 # The edge asks a service that is down four times a second; the rest is for a busy machine.
 RECOVERY_DEADLINE_S = 5.0
@@ -68,9 +68,11 @@ async def test_a_service_that_is_down_is_503_at_once_and_back_within_seconds(
             assert headers["retry-after"] == "1"
 
             async with serving(shop, port=services.port):
-                async for _ in polls(RECOVERY_DEADLINE_S, of="the service's return"):
-                    if (await buyer.call("GET", "/v1/orders/x"))[0] == 200:
-                        break
+
+                async def is_back() -> bool:
+                    return (await buyer.call("GET", "/v1/orders/x"))[0] == 200
+
+                await eventually(is_back, "the service is back", deadline_s=RECOVERY_DEADLINE_S)
 
 
 async def test_every_replica_gets_calls_and_one_is_enough(tmp_path: Path) -> None:
@@ -125,17 +127,14 @@ async def test_a_thinned_log_still_has_every_failure(tmp_path: Path) -> None:
 
 
 async def _log_lines(path: Path, count: int) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = []
-    async for _ in polls(FLUSH_DEADLINE_S, of=f"{count} lines in the access log"):
-        lines = _complete_lines(path)
-        if len(lines) >= count:
-            break
-    return lines
+    def lines() -> list[dict[str, Any]]:
+        complete, _, _ = path.read_text().rpartition("\n")
+        return [json.loads(line) for line in complete.splitlines()]
 
-
-def _complete_lines(path: Path) -> list[dict[str, Any]]:
-    text, _, _ = path.read_text().rpartition("\n")
-    return [json.loads(line) for line in text.splitlines()]
+    await eventually(
+        lambda: len(lines()) >= count, f"{count} lines are in the access log", deadline_s=FLUSH_DEADLINE_S
+    )
+    return lines()
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):

@@ -28,6 +28,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from florin_cli.edge import EdgeSettings, Endpoint, envoy_command, write_config
+from tests.support.waiting import eventually
 
 # Envoy is up in half a second; a machine that runs other suites beside this one gets time.
 START_DEADLINE_S = 20.0
@@ -339,30 +340,18 @@ async def running_edge(settings: EdgeSettings, jwks: str) -> AsyncIterator[Edge]
         await process.wait()
 
 
-async def polls(deadline_s: float, *, of: str) -> AsyncIterator[None]:
-    """Yields at short intervals; fails, naming what was waited for, when the time is up.
-
-    Raises:
-        AssertionError: `deadline_s` has passed.
-    """
-    deadline = time.monotonic() + deadline_s
-    while time.monotonic() < deadline:
-        yield
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"waited {deadline_s} s in vain for {of}")
-
-
 async def _until_ready(process: asyncio.subprocess.Process, address_file: Path, log: Path) -> str:
     async with aiohttp.ClientSession() as session:
-        async for _ in polls(START_DEADLINE_S, of="Envoy"):
+
+        async def is_ready() -> bool:
             assert process.returncode is None, f"Envoy ended:\n{_text(log)[-4000:]}"
-            if not (address := _text(address_file)):
-                continue
             with contextlib.suppress(aiohttp.ClientError):
-                async with session.get(f"http://{address}/ready") as answer:
-                    if answer.status == 200:
-                        return f"http://{address}"
-    raise AssertionError("unreachable: polls raises")
+                async with session.get(f"http://{_text(address_file)}/ready") as answer:
+                    return answer.status == 200
+            return False
+
+        await eventually(is_ready, "Envoy is ready", deadline_s=START_DEADLINE_S)
+    return f"http://{_text(address_file)}"
 
 
 def _text(path: Path) -> str:

@@ -10,6 +10,7 @@ import yaml
 from google.protobuf.descriptor_pool import DescriptorPool
 
 from florin_cli.edge import EdgeSettings, Endpoint, bootstrap, envoy_command, write_config
+from florin_cli.edge.config import TEMPLATES
 from florin_cli.edge.descriptors import descriptor_set, public_rpcs
 from florin_cli.edge.routes import path_regex
 
@@ -139,3 +140,14 @@ def test_a_variable_in_a_path_is_one_segment() -> None:
     assert path_regex("/v1/orders/{id}:watch") == "/v1/orders/[^/:]+:watch"
     with pytest.raises(ValueError, match="plain variables"):
         path_regex("/v1/{name=files/*}")
+
+
+def test_the_reference_lists_every_public_rpc() -> None:
+    reference = (TEMPLATES.parent / "docs" / "reference" / "edge.md").read_text(encoding="utf-8")
+    listed = [line for line in reference.splitlines() if "florin." in line and "Service/" in line]
+    assert listed == [
+        f"| `{binding.http_method} {binding.path_template}` | `{rpc.grpc_path[1:]}` "
+        f"| {'yes' if rpc.needs_token else 'no'} |"
+        for rpc in public_rpcs()
+        for binding in rpc.bindings
+    ]

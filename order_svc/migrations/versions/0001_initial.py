@@ -1,14 +1,13 @@
 """Orders, their timelines, and the messaging tables."""
 
-from alembic import op
-
-from kit.migrations import sql_of
+from kit.migrations import run_sql, sql_of
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    op.execute(sql_of("kit", "sql/messaging.sql"))
-    op.execute(sql_of("order_svc", "migrations/0001_initial.sql"))
-    op.execute(sql_of("kit", "sql/messaging_grants.sql"))
+    """Make the tables."""
+    run_sql(sql_of("kit", "sql/messaging.sql"))
+    run_sql(sql_of("order_svc", "migrations/0001_initial.sql"))
+    run_sql(sql_of("kit", "sql/messaging_grants.sql"))

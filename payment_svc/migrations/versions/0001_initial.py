@@ -1,14 +1,13 @@
 """Payments, webhooks, and the messaging tables."""
 
-from alembic import op
-
-from kit.migrations import sql_of
+from kit.migrations import run_sql, sql_of
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    op.execute(sql_of("kit", "sql/messaging.sql"))
-    op.execute(sql_of("payment_svc", "migrations/0001_initial.sql"))
-    op.execute(sql_of("kit", "sql/messaging_grants.sql"))
+    """Make the tables."""
+    run_sql(sql_of("kit", "sql/messaging.sql"))
+    run_sql(sql_of("payment_svc", "migrations/0001_initial.sql"))
+    run_sql(sql_of("kit", "sql/messaging_grants.sql"))
