@@ -83,7 +83,7 @@ def parse_changes(settings: list[str]) -> dict[str, Any]:
         if not name or not isinstance(value, bool | int | float):
             raise CommandError(
                 f"{setting!r} cannot be set.",
-                way_out="Write NAME=VALUE, with a number, true or false; `florin psp config` shows the names.",
+                way_out="Write NAME=VALUE, with a number, true or false; `florin psp config` has the names.",
                 exit_code=EXIT_USAGE,
             )
         group, _, member = name.rpartition(".")
