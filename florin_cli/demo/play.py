@@ -139,9 +139,7 @@ async def _buy_and_authenticate(
     edge: EdgeClient, psp: PspSimulator, cart: Cart, key: str, *, passed: bool
 ) -> Order:
     accepted = await _send(edge, cart, key)
-    waiting = await edge.wait_for_order(
-        accepted.id, until=("REQUIRES_ACTION",), deadline_s=ORDER_DEADLINE_S
-    )
+    waiting = await edge.wait_for_order(accepted.id, until=("REQUIRES_ACTION",), deadline_s=ORDER_DEADLINE_S)
     if waiting.redirect_url:
         await psp.authenticate(waiting.redirect_url, passed=passed)
     return await edge.wait_for_order(accepted.id, deadline_s=ORDER_DEADLINE_S)

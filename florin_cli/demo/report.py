@@ -163,7 +163,8 @@ def _verdict(story: Story) -> RenderableType:
     ]
     for seen in story.seen:
         lines += [
-            f"    [red]{escape(seen.scenario.name)}[/]: {escape(difference)}" for difference in seen.differences()
+            f"    [red]{escape(seen.scenario.name)}[/]: {escape(difference)}"
+            for difference in seen.differences()
         ]
     took = f"The system was up after {story.start_s:.1f} s, all of the above took {story.play_s:.1f} s."
     return Group(*lines, "", took)

@@ -158,7 +158,10 @@ SCENARIOS: Final = (
         "The same way back, with its own reason.",
     ),
     _refused(
-        "Blocked as fraud", "pm_card_radarBlock", "blocked", "The PSP's own risk check stops it before the bank."
+        "Blocked as fraud",
+        "pm_card_radarBlock",
+        "blocked",
+        "The PSP's own risk check stops it before the bank.",
     ),
     Scenario(
         name="Out of stock",

@@ -27,9 +27,7 @@ class Stage:
 
 
 @contextmanager
-def set_stage(
-    base: Settings, *, on_progress: Callable[[State], None] = lambda _: None
-) -> Iterator[Stage]:
+def set_stage(base: Settings, *, on_progress: Callable[[State], None] = lambda _: None) -> Iterator[Stage]:
     """A healthy system with nothing in it, stopped at the end whatever happens.
 
     It has the usual ports if they are free, so that what the demo prints can be tried elsewhere,

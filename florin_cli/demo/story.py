@@ -75,7 +75,9 @@ class Mails:
     @property
     def ok(self) -> bool:
         """Whether each of them was told, once, and nobody else."""
-        return {order: len(files) for order, files in self.by_order.items()} == dict.fromkeys(self.expected, 1)
+        return {order: len(files) for order, files in self.by_order.items()} == dict.fromkeys(
+            self.expected, 1
+        )
 
 
 @dataclass(frozen=True, slots=True)
