@@ -236,7 +236,8 @@ REASONS: Final[dict[str, Meaning]] = {
     ),
     "CARD_DECLINED": Meaning(
         Declined,
-        "The PSP refused; `decline_code` in the metadata says why.",
+        "Kept for direct payments: the PSP refused; `decline_code` in the metadata says why. An order whose"
+        " card is declined ends in `FAILED` instead.",
         "Ask the buyer for another payment method.",
     ),
     "REQUEST_IN_PROGRESS": Meaning(
@@ -291,7 +292,7 @@ REASONS: Final[dict[str, Meaning]] = {
     ),
     "PSP_UNAVAILABLE": Meaning(
         Unavailable,
-        "The PSP does not answer; the outcome is looked up, never assumed.",
+        "Kept for direct payments: the PSP does not answer; the outcome is looked up, never assumed.",
         "Read the payment again later.",
     ),
     "DEADLINE_EXCEEDED": Meaning(
