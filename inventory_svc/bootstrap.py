@@ -7,6 +7,12 @@ from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 from florin.inventory.v1 import inventory_service_pb2_grpc as api
+from florin.inventory.v1.inventory_events_pb2 import (
+    StockCommitted,
+    StockRejected,
+    StockReleased,
+    StockReserved,
+)
 from florin.inventory.v1.inventory_pb2 import Product as ProductMessage
 
 from inventory_svc.adapters.catalogue import PostgresCatalogue
@@ -16,10 +22,11 @@ from inventory_svc.application.ports import Catalogue, Scope
 from inventory_svc.application.put_products import put_products
 from inventory_svc.domain.product import Product
 from inventory_svc.settings import Settings
-from inventory_svc.transport.events import EMITS, SUBSCRIPTIONS
+from inventory_svc.transport.events import SUBSCRIPTIONS
 from inventory_svc.transport.grpc import CatalogueServicer, InventoryServicer, product_message
 from kit.batch import Gatherer
 from kit.errors import FlorinError
+from kit.events import event_type
 from kit.idempotency import Answer, IdempotentBatch, Keyed, ReplayCache
 from kit.ids import new_id
 from kit.pages import PageTokens
@@ -32,6 +39,8 @@ C = TypeVar("C")
 
 NAME: Final = "inventory_svc"
 
+EMITS: Final = (StockReserved, StockRejected, StockCommitted, StockReleased)
+
 
 def scope(step: Step) -> Scope:
     """Return what the use cases of one step work with."""
@@ -42,7 +51,13 @@ def scope(step: Step) -> Scope:
 
 async def build(settings: Settings) -> Runtime:
     """Return the service, ready to be served."""
-    runtime = Runtime.build(NAME, settings, EMITS)
+    runtime = Runtime.build(NAME, settings, emits=[event_type(message) for message in EMITS])
+    assemble(runtime, settings)
+    return runtime
+
+
+def assemble(runtime: Runtime, settings: Settings) -> Server:
+    """Put the service onto a runtime and return its gRPC server, which the runtime starts and stops."""
     cache = ReplayCache(settings.redis_url)
     runtime.closers.append(cache.close)
 
@@ -84,10 +99,8 @@ async def build(settings: Settings) -> Runtime:
         ],
     )
     runtime.worker("pump", pump.run)
-    # Callers come last and leave first.
-    runtime.openers.append(server.start)
-    runtime.closers.append(server.stop)
-    return runtime
+    runtime.serve_grpc(server)
+    return server
 
 
 def _gatherer(
@@ -104,10 +117,5 @@ def _gatherer(
 
     batch = IdempotentBatch(steps=runtime.steps, cache=cache, apply=apply, response=ProductMessage)
     gatherer = Gatherer(batch, name=name)
-
-    async def start() -> None:
-        gatherer.start()
-
-    runtime.openers.append(start)
-    runtime.closers.append(gatherer.stop)
+    runtime.gather(gatherer)
     return gatherer

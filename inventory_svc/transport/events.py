@@ -4,12 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from florin.inventory.v1.inventory_events_pb2 import (
-    StockCommitted,
-    StockRejected,
-    StockReleased,
-    StockReserved,
-)
 from florin.order.v1.order_events_pb2 import OrderPlaced
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured, PaymentFailed
 
@@ -17,7 +11,6 @@ from inventory_svc.application.commit_stock import commit_stock
 from inventory_svc.application.ports import Scope
 from inventory_svc.application.release_stock import release_stock
 from inventory_svc.application.reserve_stock import reserve_stock
-from kit.events import event_type
 from kit.pump import Subscriptions
 
 # In the order in which the events of one order happen. A capture comes after a failure only as late money,
@@ -27,7 +20,3 @@ SUBSCRIPTIONS: Final[Subscriptions[Scope]] = {
     PaymentFailed: release_stock,
     PaymentCaptured: commit_stock,
 }
-
-EMITS: Final = tuple(
-    event_type(message) for message in (StockReserved, StockRejected, StockCommitted, StockReleased)
-)
