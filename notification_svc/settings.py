@@ -16,6 +16,8 @@ class Settings(ServiceSettings):
 
     # Port of the gRPC server.
     port: int = Field(50055, validation_alias="FLORIN_NOTIFICATION_PORT")
+    # Nobody waits for an e-mail in milliseconds, and a fuller batch is a cheaper one.
+    event_linger_ms: int = Field(default=60, ge=0, le=1_000)
     # Everything this installation keeps.
     data_dir: Path = Path(".florin")
     # Where e-mails land when no SMTP server is set; the folder `mailbox` of the data by default.
