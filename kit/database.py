@@ -13,6 +13,7 @@ import psycopg
 import stamina
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from kit.arrays import ArrayDumper
 from kit.errors import Conflict
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ _STATEMENT_TIMEOUT_MS: Final = 5_000
 _IDLE_TIMEOUT_MS: Final = 10_000
 
 
+async def _configure(connection: Connection) -> None:
+    connection.adapters.register_dumper(list, ArrayDumper)
+
+
 class Database:
     """The database of one service.
 
@@ -69,6 +74,7 @@ class Database:
             max_size=max_connections,
             timeout=checkout_timeout_s,
             open=False,
+            configure=_configure,
             kwargs={
                 "autocommit": True,
                 "connect_timeout": 5,
