@@ -279,11 +279,16 @@ class IdempotentBatch(Generic[C, M]):
         calls: Sequence[Keyed[C]],
         outcomes: Outcomes[M],
     ) -> None:
-        """Put fresh answers into Redis in the background."""
+        """Put answers into Redis in the background, each for the body it belongs to.
+
+        A call that used a key again with another body found the answer to the first body; remembered under
+        its own fingerprint, that answer would from then on be the wrong caller's.
+        """
         answers = [
             (call.key, outcome.message.SerializeToString())
             for call in calls
-            if isinstance(outcome := outcomes[call.key.identity][1], Answer)
+            for fingerprint, outcome in (outcomes[call.key.identity],)
+            if isinstance(outcome, Answer) and fingerprint == call.key.fingerprint
         ]
         task = asyncio.create_task(self._cache.put(answers))
         self._background.add(task)
@@ -302,9 +307,10 @@ def _lost_the_race(error: Exception) -> bool:
 
 
 async def prune(database: Database) -> int:
-    """Forget keys whose time is over and return how many were forgotten."""
-    return await database.delete_in_portions(
-        "DELETE FROM idempotency_keys WHERE (principal, method, key) IN (SELECT principal, method, key"
-        " FROM idempotency_keys WHERE expires_at <= now() LIMIT %s)",
-        (),
-    )
+    """Delete keys whose time is over, some thousand at a time, and return how many."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "DELETE FROM idempotency_keys WHERE (principal, method, key) IN (SELECT principal, method, key"
+            " FROM idempotency_keys WHERE expires_at <= now() ORDER BY expires_at LIMIT 5000)"
+        )
+        return cursor.rowcount

@@ -24,10 +24,12 @@ async def claim(connection: Connection, consumer: str, event_ids: Sequence[str])
 async def prune(database: Database, *, keep_days: int = 8) -> int:
     """Forget events older than any resend can be and return how many were forgotten.
 
-    Outbox rows are resent for `outbox.RESEND_DAYS` at most, so one day more of memory is enough.
+    Outbox rows are resent for 7 days at most, so 8 days of memory are enough.
     """
-    return await database.delete_in_portions(
-        "DELETE FROM inbox WHERE (consumer, event_id) IN (SELECT consumer, event_id FROM inbox"
-        " WHERE received_at < now() - make_interval(days => %s) LIMIT %s)",
-        (keep_days,),
-    )
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "DELETE FROM inbox WHERE (consumer, event_id) IN (SELECT consumer, event_id FROM inbox"
+            " WHERE received_at < now() - make_interval(days => %s) LIMIT 10000)",
+            (keep_days,),
+        )
+        return cursor.rowcount

@@ -10,7 +10,9 @@ from kit.settings import ServiceSettings
 class Settings(ServiceSettings):
     """Settings of the order service."""
 
+    # Port of the gRPC server.
     port: int = Field(default=50051, validation_alias="FLORIN_ORDER_PORT")
+    # Where prices are looked up: the inventory service, host and port.
     inventory_target: str = "127.0.0.1:50052"
     # More open orders than this and a new one would wait longer than a buyer does: at 400 completed orders
     # a second, 1,500 are done in four seconds.
@@ -18,4 +20,4 @@ class Settings(ServiceSettings):
     # Receipts of buyers who gave no address go to `<customer>@<domain>`, their address on file.
     customer_email_domain: str = "customers.florin.test"
     # How long checkouts gather before they are accepted in one commit.
-    intake_linger_ms: int = Field(default=4, ge=0, le=100)
+    intake_linger_ms: int = Field(default=12, ge=0, le=100)
