@@ -133,7 +133,7 @@ def _spawn(settings: Settings, *, only: Sequence[str], dies_with_caller: bool) -
     with (settings.logs_dir / "supervisor.log").open("ab") as log:
         return subprocess.Popen(
             command,
-            env=_environment(settings),
+            env=environment(settings),
             cwd=checkout_root(),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -142,7 +142,7 @@ def _spawn(settings: Settings, *, only: Sequence[str], dies_with_caller: bool) -
         )
 
 
-def _environment(settings: Settings) -> Mapping[str, str]:
+def environment(settings: Settings) -> Mapping[str, str]:
     """Ours, with every setting as it is in `settings`, wherever it came from."""
     names = {f"FLORIN_{field.upper()}" for field in type(settings).model_fields}
     given = {name: value for name, value in os.environ.items() if name not in names}

@@ -32,9 +32,7 @@ class Shop:
             max_network_retries=retries,
         )
 
-    async def pay(
-        self, method: str = "pm_card_visa", *, key: str | None = None, **params: Any
-    ) -> Any:
+    async def pay(self, method: str = "pm_card_visa", *, key: str | None = None, **params: Any) -> Any:
         return await self.pay_with(self.stripe, method, key=key, **params)
 
     async def pay_with(

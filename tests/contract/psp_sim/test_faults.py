@@ -235,9 +235,7 @@ async def test_a_killed_simulator_forgets_nothing(own_shop: Shop) -> None:
     assert await shop.simulator.stop() == 0
 
 
-async def test_a_second_simulator_on_the_same_state_is_refused(
-    own_shop: Shop, tmp_path: Path
-) -> None:
+async def test_a_second_simulator_on_the_same_state_is_refused(own_shop: Shop, tmp_path: Path) -> None:
     second = SimulatorProcess(tmp_path)
     with pytest.raises(RuntimeError, match="belongs to a running simulator"):
         await second.start()

@@ -14,9 +14,7 @@ from tests.contract.psp_sim.shop import Shop
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SAMPLES = json.loads((Path(__file__).parent / "data" / "stripe-sample-objects.json").read_text())[
-    "resources"
-]
+SAMPLES = json.loads((Path(__file__).parent / "data" / "stripe-sample-objects.json").read_text())["resources"]
 
 
 # Refusals
@@ -117,9 +115,7 @@ async def test_a_key_in_use_is_a_conflict(shop: Shop) -> None:
     conflicts: list[Any] = [a for a in answers if isinstance(a, stripe.APIError)]
     assert (len(paid), len(conflicts)) == (1, 19)
     assert {(c.http_status, c.error.code) for c in conflicts} == {(409, "idempotency_key_in_use")}
-    found = await shop.stripe.v1.payment_intents.search_async(
-        {"query": "metadata['cart']:'at_once'"}
-    )
+    found = await shop.stripe.v1.payment_intents.search_async({"query": "metadata['cart']:'at_once'"})
     assert len(found.data) == 1
 
 
@@ -214,23 +210,17 @@ async def test_objects_have_every_field_of_stripes_samples(shop: Shop) -> None:
     refunded = await shop.pay()
     refund = await shop.stripe.v1.refunds.create_async({"payment_intent": refunded.id})
     disputes = await shop.stripe.v1.disputes.list_async({"charge": charge["id"]})
-    (webhook,) = await shop.inbox.wait_for(
-        lambda d: d.is_about(intent.id, "payment_intent.succeeded")
-    )
+    (webhook,) = await shop.inbox.wait_for(lambda d: d.is_about(intent.id, "payment_intent.succeeded"))
     # What an event is about differs from sample to sample.
     event = {**webhook.document, "data": {"object": {}}}
     event_sample = {**SAMPLES["event"], "data": {"object": {}}}
     lacking = (
         missing_fields(SAMPLES["payment_intent"], document, "payment_intent")
         + missing_fields(SAMPLES["charge"], charge, "charge")
-        + missing_fields(
-            SAMPLES["balance_transaction"], charge["balance_transaction"], "balance_transaction"
-        )
+        + missing_fields(SAMPLES["balance_transaction"], charge["balance_transaction"], "balance_transaction")
         + missing_fields(SAMPLES["payment_method"], document["payment_method"], "payment_method")
         + missing_fields(SAMPLES["refund"], json.loads(refund.last_response.body), "refund")
-        + missing_fields(
-            SAMPLES["dispute"], json.loads(disputes.last_response.body)["data"][0], "dispute"
-        )
+        + missing_fields(SAMPLES["dispute"], json.loads(disputes.last_response.body)["data"][0], "dispute")
         + missing_fields(event_sample, event, "event")
     )
     assert lacking == []
