@@ -72,8 +72,9 @@ class _Connection(asyncio.Protocol):
         self._received = self._received + data if self._received else data
         if (answer := parse(self._received)) is not None:
             self._received = b""
-            self._client.release(self)
+            # In this order: a released connection may already be waiting for its next answer.
             self._finish(*answer)
+            self._client.release(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._received = b""

@@ -143,7 +143,7 @@ def measure(
     order_ids = [order_id for order_id in answers.order_id if order_id]
     still_open = book.wait_until_ended(order_ids, deadline_s=DRAIN_DEADLINE_S, on_look=on_drain)
     drain_s = time.monotonic() - start_s - window.length_s
-    return _measured(
+    return judge(
         window,
         answers,
         book.orders(order_ids),
@@ -154,7 +154,7 @@ def measure(
     )
 
 
-def _measured(
+def judge(
     window: Window,
     answers: Answers,
     orders: dict[str, Order],
