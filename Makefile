@@ -22,7 +22,7 @@ PYTEST_ARGS ?= -n 2 --dist loadgroup
 
 # What mypy reads; folders that are not there yet are left out.
 TYPED := $(wildcard kit order_svc inventory_svc payment_svc ledger_svc notification_svc psp_sim \
-  florin_cli bench envoy tests tools)
+  florin_cli bench tests tools)
 
 .PHONY: help env gen up down reset status demo test check bench lock tools clean
 .PHONY: check-gen check-protos check-format check-lint check-types check-imports

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from florin_cli.runner import control, secrets
-from florin_cli.runner.port_block import system_settings
+from florin_cli.runner.port_blocks import port_block, settings_in
 from florin_cli.runner.secrets import Secrets
 from florin_cli.runner.settings import Settings
 from florin_cli.runner.state import State
@@ -50,7 +50,15 @@ def own(
             stack.callback(shutil.rmtree, data_dir, ignore_errors=True)
         lock = stack.enter_context((data_dir / _LOCK).open("w"))
         fcntl.flock(lock, fcntl.LOCK_EX)
-        settings = stack.enter_context(system_settings(data_dir, trace_sample_ratio=trace_sample_ratio))
+        block = stack.enter_context(port_block())
+        settings = given.model_copy(
+            update={
+                **settings_in(block),
+                "data_dir": data_dir,
+                "mailbox_dir": None,
+                "trace_sample_ratio": trace_sample_ratio,
+            }
+        )
         stack.callback(control.stop, settings)
         control.start(settings, on_progress=on_progress, dies_with_caller=True)
         yield Ground(settings, secrets.load(settings))

@@ -20,6 +20,9 @@ NO_ANSWER: Final = 0
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
+# Short enough to be back soon after the edge is, long enough not to spin.
+_RECONNECT_PAUSE_S: Final = 0.1
+
 
 def parse(received: bytes) -> tuple[int, bytes] | None:
     """The status and body of an answer, or None if it has not all come yet."""
@@ -88,30 +91,43 @@ class _Connection(asyncio.Protocol):
 
 
 class Client:
-    """Up to `connections` keep-alive connections; a request beyond that waits for one to be free."""
+    """Keep-alive connections to one host: some from the start, more when they are all in use.
 
-    def __init__(self, host: str, port: int, *, connections: int) -> None:
+    The load must not slow down because the answers do, so there are as many connections as there
+    are requests under way, up to `most`; only beyond that a request waits for one to be free.
+    """
+
+    def __init__(self, host: str, port: int, *, opened: int, most: int) -> None:
         self._host = host
         self._port = port
-        self._limit = connections
+        self._opened = opened
+        self._most = most
         self._idle: list[_Connection] = []
         self._waiting: deque[tuple[bytes, Answered]] = deque()
         self._opening: set[asyncio.Task[None]] = set()
+        self._count = 0
         self._closed = False
 
     async def open(self) -> None:
-        """Opens all connections, so that no request pays for that."""
-        await asyncio.gather(*(self._connect() for _ in range(self._limit)))
+        """Opens the first connections, so that no request pays for that.
+
+        Raises:
+            OSError: nobody listens there.
+        """
+        self._count = self._opened
+        await asyncio.gather(*(self._connect() for _ in range(self._opened)))
 
     def send(self, request: bytes, answered: Answered) -> None:
-        """Sends `request` now or as soon as a connection is free."""
+        """Sends `request` now, or as soon as there is a connection for it."""
         if self._idle:
             self._idle.pop().send(request, answered)
-        else:
-            self._waiting.append((request, answered))
+            return
+        self._waiting.append((request, answered))
+        if self._count < self._most and len(self._opening) < len(self._waiting):
+            self._open_another()
 
     def close(self) -> None:
-        """Closes all connections; what waits for an answer gets none."""
+        """Closes all idle connections and opens no more."""
         self._closed = True
         for connection in self._idle:
             assert connection.transport is not None
@@ -126,12 +142,17 @@ class Client:
 
     def forget(self, connection: _Connection) -> None:
         """Replaces a connection that was lost."""
+        self._count -= 1
         if connection in self._idle:
             self._idle.remove(connection)
         if not self._closed:
-            task = asyncio.ensure_future(self._reconnect())
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            self._open_another()
+
+    def _open_another(self) -> None:
+        self._count += 1
+        task = asyncio.ensure_future(self._reconnect())
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
@@ -145,4 +166,4 @@ class Client:
                 return
             except OSError:
                 # The edge is being restarted; that takes a second or two.
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(_RECONNECT_PAUSE_S)

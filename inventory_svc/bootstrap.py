@@ -52,6 +52,12 @@ def scope(step: Step) -> Scope:
 async def build(settings: Settings) -> Runtime:
     """Return the service, ready to be served."""
     runtime = Runtime.build(NAME, settings, emits=[event_type(message) for message in EMITS])
+    assemble(runtime, settings)
+    return runtime
+
+
+def assemble(runtime: Runtime, settings: Settings) -> Server:
+    """Put the service onto a runtime and return its gRPC server, which the runtime starts and stops."""
     cache = ReplayCache(settings.redis_url)
     runtime.closers.append(cache.close)
 
@@ -93,10 +99,8 @@ async def build(settings: Settings) -> Runtime:
         ],
     )
     runtime.worker("pump", pump.run)
-    # Callers come last and leave first.
-    runtime.openers.append(server.start)
-    runtime.closers.append(server.stop)
-    return runtime
+    runtime.serve_grpc(server)
+    return server
 
 
 def _gatherer(
@@ -113,10 +117,5 @@ def _gatherer(
 
     batch = IdempotentBatch(steps=runtime.steps, cache=cache, apply=apply, response=ProductMessage)
     gatherer = Gatherer(batch, name=name)
-
-    async def start() -> None:
-        gatherer.start()
-
-    runtime.openers.append(start)
-    runtime.closers.append(gatherer.stop)
+    runtime.gather(gatherer)
     return gatherer

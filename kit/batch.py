@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
@@ -16,6 +18,42 @@ C = TypeVar("C")
 R = TypeVar("R")
 
 log = structlog.get_logger(__name__)
+
+
+# The rate is averaged over about this time: a burst counts soon, and is soon forgotten.
+_RATE_WINDOW_S = 1.0
+
+# With fewer neighbours than this to come, waiting for them costs more time than a commit.
+_WORTH_WAITING_FOR = 1.5
+
+
+class Linger:
+    """How long a batch waits for neighbours: not at all when none are to come, up to a bound when busy.
+
+    One commit costs the same for one item as for fifty, so a busy service saves by waiting a little; an
+    idle one would only be slow.
+
+    Args:
+        longest_s: the bound.
+    """
+
+    def __init__(self, longest_s: float) -> None:
+        self._longest_s = longest_s
+        self._items_per_s = 0.0
+        self._since = time.monotonic()
+
+    def seconds(self) -> float:
+        """Return how long the next batch should wait after its first item."""
+        neighbours = self._items_per_s * self._longest_s
+        return self._longest_s if neighbours >= _WORTH_WAITING_FOR else 0.0
+
+    def took(self, items: int) -> None:
+        """Note the size of a batch."""
+        now = time.monotonic()
+        elapsed = max(now - self._since, 1e-6)
+        self._since = now
+        weight = 1.0 - math.exp(-elapsed / _RATE_WINDOW_S)
+        self._items_per_s += weight * (items / elapsed - self._items_per_s)
 
 
 def one_bad_item_fails_alone(
@@ -46,7 +84,7 @@ class Gatherer(Generic[C, R]):
         handle: takes a list and returns one result or exception an item, in order. If it raises, every
             item of the batch fails with that exception.
         max_items: bound of a batch.
-        linger_s: how long a batch waits for neighbours after its first item.
+        linger_s: how long a batch of a busy service waits for neighbours after its first item.
         max_waiting: bound of the queue; above it `submit` raises `Exhausted`.
     """
 
@@ -62,7 +100,7 @@ class Gatherer(Generic[C, R]):
         self._handle = handle
         self._name = name
         self._max_items = max_items
-        self._linger_s = linger_s
+        self._linger = Linger(linger_s)
         self._max_waiting = max_waiting
         self._queue: deque[tuple[C, asyncio.Future[R]]] = deque()
         self._arrived = asyncio.Event()
@@ -103,8 +141,9 @@ class Gatherer(Generic[C, R]):
     async def _run(self) -> None:
         while True:
             await self._arrived.wait()
-            if len(self._queue) < self._max_items and self._linger_s > 0:
-                await asyncio.sleep(self._linger_s)
+            pause_s = self._linger.seconds()
+            if pause_s > 0 and len(self._queue) < self._max_items:
+                await asyncio.sleep(pause_s)
             batch: list[tuple[C, asyncio.Future[R]]] = []
             while self._queue and len(batch) < self._max_items:
                 item, future = self._queue.popleft()
@@ -112,6 +151,7 @@ class Gatherer(Generic[C, R]):
                     batch.append((item, future))
             if not self._queue:
                 self._arrived.clear()
+            self._linger.took(len(batch))
             if batch:
                 await self._answer(batch)
             if not self._queue:

@@ -56,8 +56,17 @@ def included_share(gross_minor: int, rate_bp: int) -> int:
     return (2 * gross_minor * rate_bp + divisor) // (2 * divisor)
 
 
+@lru_cache(maxsize=256)
+def _symbol(currency: str) -> str:
+    """Return what stands before an amount: `€`, `CHF` with a hard space. Asked once: Babel takes its time."""
+    text: str = format_currency(0, currency, locale="en")
+    return text.partition("0")[0]
+
+
 def format_minor(amount_minor: int, currency: str) -> str:
     """Return an amount for people, e.g. `€19.99`. For display only; never parsed again."""
     places = exponent(currency)
-    text: str = format_currency(amount_minor / 10**places, currency, locale="en")
-    return text
+    units, rest = divmod(abs(amount_minor), 10**places)
+    sign = "-" if amount_minor < 0 else ""
+    fraction = f".{rest:0{places}}" if places else ""
+    return f"{sign}{_symbol(currency)}{units:,}{fraction}"

@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError, Message
 from nats.aio.msg import Msg
 
 from kit import dead_letters, faultpoints, inbox, telemetry
+from kit.batch import Linger
 from kit.bus import Bus, Pull, parse_time
 from kit.database import STORE_UNAVAILABLE
 from kit.dead_letters import DeadLetter
@@ -64,7 +65,7 @@ class Pump(Generic[S]):
             is the order in which the events of one order happen. A handler of several classes gets its
             events together, as they came.
         scope: makes what handlers are given (repositories and the like) for a step.
-        linger_s: how long a batch fills. Longer is cheaper, shorter is faster.
+        linger_s: how long a batch of a busy service fills. Longer is cheaper, shorter is faster.
         replica: (index, count); each replica has the shards that are its own.
     """
 
@@ -86,7 +87,7 @@ class Pump(Generic[S]):
         self._subscriptions = subscriptions
         self._scope = scope
         self._new_id = new_id
-        self._linger_s = linger_s
+        self._linger = Linger(linger_s)
         self._replica = replica
         self._by_name = {event_type(message).name: event_type(message) for message in subscriptions}
 
@@ -107,7 +108,8 @@ class Pump(Generic[S]):
         durable = self._consumer if count == 1 else f"{self._consumer}-{index}-of-{count}"
         pull = await self._bus.pull(durable, self.subjects())
         while True:
-            messages = await pull.take(linger_s=self._linger_s)
+            messages = await pull.take(linger_s=self._linger.seconds())
+            self._linger.took(len(messages))
             await asyncio.shield(self._finish(pull, messages))
 
     async def _finish(self, pull: Pull, messages: Sequence[Msg]) -> None:

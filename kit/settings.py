@@ -28,8 +28,8 @@ class ServiceSettings(BaseSettings):
     # Signs page tokens. Left out, each process makes its own: then tokens end with it, and replicas do not
     # know each other's.
     page_token_key: str = Field(default_factory=lambda: secrets.token_hex(32), min_length=16, repr=False)
-    # How long an event batch fills: longer is cheaper, shorter is faster.
-    event_linger_ms: int = Field(default=15, ge=0, le=1_000)
+    # How long an event batch of a busy service fills: longer is cheaper, shorter is faster.
+    event_linger_ms: int = Field(default=40, ge=0, le=1_000)
 
     @property
     def replica(self) -> tuple[int, int]:

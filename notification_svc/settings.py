@@ -15,6 +15,8 @@ class Settings(ServiceSettings):
     """Settings of this service beside those that all share."""
 
     port: int = Field(50055, validation_alias="FLORIN_NOTIFICATION_PORT")
+    # Nobody waits for an e-mail in milliseconds, and a fuller batch is a cheaper one.
+    event_linger_ms: int = Field(default=60, ge=0, le=1_000)
     data_dir: Path = Path(".florin")
     # Where e-mails land when no SMTP server is set; the folder `mailbox` of the data by default.
     mailbox_dir: Path | None = None

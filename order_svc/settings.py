@@ -18,4 +18,4 @@ class Settings(ServiceSettings):
     # Receipts of buyers who gave no address go to `<customer>@<domain>`, their address on file.
     customer_email_domain: str = "customers.florin.test"
     # How long checkouts gather before they are accepted in one commit.
-    intake_linger_ms: int = Field(default=4, ge=0, le=100)
+    intake_linger_ms: int = Field(default=12, ge=0, le=100)

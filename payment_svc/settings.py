@@ -17,4 +17,4 @@ class Settings(ServiceSettings):
     # The platform's fee of each capture in basis points.
     platform_fee_bp: int = Field(default=250, ge=0, le=10_000)
     # How long facts and webhooks gather before they are applied in one commit.
-    fact_linger_ms: int = Field(default=10, ge=0, le=100)
+    fact_linger_ms: int = Field(default=25, ge=0, le=100)

@@ -55,10 +55,7 @@ def page(table: Table[R], params: Params, matches: Callable[[R], bool] = lambda 
             param="ending_before",
         )
     candidates: Iterator[R]
-    if before is not None:
-        candidates = table.oldest_first(above=before)
-    else:
-        candidates = table.newest_first(below=after)
+    candidates = table.oldest_first(above=before) if before is not None else table.newest_first(below=after)
     found = list(islice((row for row in candidates if is_wanted(row) and matches(row)), limit + 1))
     rows: list[Row] = list(found[:limit])
     return Page(rows[::-1] if before is not None else rows, has_more=len(found) > limit)

@@ -178,10 +178,7 @@ class Provider:
         await self._wait()
         unit = self._unit()
         found = query.run(self.store, params, row_id)
-        if isinstance(found, Page):
-            document = _list(unit, found, request.path)
-        else:
-            document = unit.document(found)
+        document = _list(unit, found, request.path) if isinstance(found, Page) else unit.document(found)
         expand(document, forms.words(params, "expand"), unit.resolve)
         return Reply(200, orjson.dumps(document), request_id)
 

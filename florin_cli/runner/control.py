@@ -15,9 +15,10 @@ from typing import Final
 import psutil
 
 from florin_cli.errors import EXIT_NOT_RUNNING, CommandError
-from florin_cli.runner import leftovers, program, state
+from florin_cli.runner import leftovers, program, secrets, state, system
 from florin_cli.runner.privilege import confined
 from florin_cli.runner.settings import Settings, checkout_root
+from florin_cli.runner.spec import ProcessSpec
 from florin_cli.runner.state import State
 
 # Several times what a cold start takes on a slow two-core machine.
@@ -28,6 +29,9 @@ _DOWN_DEADLINE_S: Final = 75.0
 
 # Short enough that nobody notices, long enough to leave the processor to those who start.
 _LOOK_S: Final = 0.05
+
+# A folder in the data directory that is there even if no system ever ran in it: the demo's own.
+DEMO_FOLDER: Final = "demo"
 
 # A process that fails has usually said why in this many lines.
 _TAIL_LINES: Final = 20
@@ -58,6 +62,8 @@ def start(
         if found is not None:
             stop(settings)
         daemon = _spawn(settings, only=only, dies_with_caller=dies_with_caller)
+    else:
+        _refuse_part(settings, found, only=only)
     deadline = time.monotonic() + deadline_s
     try:
         return _wait_until_healthy(settings, daemon, deadline, on_progress)
@@ -98,7 +104,8 @@ def reset(settings: Settings) -> None:
     data_dir = settings.data_dir
     if not data_dir.exists():
         return
-    if not settings.run_dir.is_dir() and any(data_dir.iterdir()):
+    strangers = {path.name for path in data_dir.iterdir()} - {DEMO_FOLDER}
+    if strangers and not settings.run_dir.is_dir():
         raise CommandError(
             f"{data_dir} does not look like a data directory of Florin, so it is not deleted.",
             way_out="Check FLORIN_DATA_DIR.",
@@ -142,6 +149,18 @@ def _spawn(settings: Settings, *, only: Sequence[str], dies_with_caller: bool) -
         )
 
 
+def _refuse_part(settings: Settings, found: State, *, only: Sequence[str]) -> None:
+    """Refuses to call a system up of which only a part was started."""
+    nodes = system.nodes(settings, secrets.load(settings), only=only)
+    wanted = {node.name for node in nodes if isinstance(node, ProcessSpec)}
+    running_names = {process.name for process in found.processes}
+    if running_names and (missing := wanted - running_names):
+        raise CommandError(
+            f"A part of the system runs already, without {', '.join(sorted(missing))}.",
+            way_out="Stop that part with `florin down` first.",
+        )
+
+
 def environment(settings: Settings) -> Mapping[str, str]:
     """Ours, with every setting as it is in `settings`, wherever it came from."""
     names = {f"FLORIN_{field.upper()}" for field in type(settings).model_fields}
@@ -180,8 +199,8 @@ def _wait_until_healthy(
 
 def _refuse_hopeless(settings: Settings, found: State | None, *, ended: bool) -> None:
     if found is not None and found.error is not None:
-        message, _, way_out = found.error.partition("\n")
-        raise CommandError(message, way_out=way_out)
+        error = found.error
+        raise CommandError(error.message, way_out=error.way_out, detail=error.detail)
     if ended:
         log_path = settings.logs_dir / "supervisor.log"
         raise CommandError(

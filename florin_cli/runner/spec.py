@@ -16,7 +16,11 @@ class DataLost(Exception):
 
 
 class StepFailed(Exception):
-    """A step did not succeed; the message says what went wrong and where to read more."""
+    """A step did not succeed; the message says what went wrong, `detail` what it wrote."""
+
+    def __init__(self, message: str, *, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
 
 
 async def _nothing() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import psutil
 
 from florin_cli.runner.settings import Settings
+from florin_cli.runner.trouble import Trouble
 
 if TYPE_CHECKING:
     # It brings the clients of all stores with it, which a look at a file can do without.
@@ -53,7 +54,7 @@ class State:
     supervisor_started_at: float
     updated_at: float
     phase: Phase
-    error: str | None = None
+    error: Trouble | None = None
     processes: list[ProcessState] = field(default_factory=list)
 
     @property
@@ -79,6 +80,7 @@ def read(settings: Settings) -> State | None:
     try:
         raw = json.loads(state_file(settings).read_bytes())
         raw["processes"] = [ProcessState(**process) for process in raw["processes"]]
+        raw["error"] = Trouble(**raw["error"]) if raw["error"] else None
         return State(**raw)
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
@@ -89,7 +91,7 @@ def write(
     *,
     phase: Phase,
     processes: Sequence[SupervisedProcess] = (),
-    error: str | None = None,
+    error: Trouble | None = None,
 ) -> None:
     """Replaces the state, as the supervisor that calls this sees it."""
     state = State(

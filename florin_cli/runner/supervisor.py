@@ -9,6 +9,7 @@ from pathlib import Path
 
 from florin_cli.runner.process import UNHEALTHY_LIMIT_S, SupervisedProcess
 from florin_cli.runner.spec import Node, ProcessSpec, Step, StepFailed
+from florin_cli.runner.trouble import Trouble
 
 
 class Supervisor:
@@ -42,7 +43,7 @@ class Supervisor:
             for node in nodes
         }
         # Why the system cannot come up, when it cannot.
-        self.error: str | None = None
+        self.error: Trouble | None = None
 
     @property
     def healthy(self) -> bool:
@@ -77,7 +78,7 @@ class Supervisor:
         try:
             await step.run()
         except StepFailed as failed:
-            self.error = f"{step.name}: {failed}"
+            self.error = Trouble(f"{step.name}: {failed}.", detail=failed.detail)
         else:
             self._done[step.name].set()
         self._on_change()

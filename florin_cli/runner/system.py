@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from florin_cli.errors import EXIT_USAGE, CommandError
-from florin_cli.runner import envoy, nats, postgres, redis, services
+from florin_cli.runner import databases, envoy, nats, postgres, redis, services
 from florin_cli.runner.secrets import Secrets
 from florin_cli.runner.settings import Settings, checkout_root
 from florin_cli.runner.spec import Node, ProcessSpec
@@ -25,9 +25,8 @@ def nodes(settings: Settings, secrets: Secrets, *, only: Collection[str] = ()) -
         redis.spec(settings, log_path=logs / "redis.log", cwd=cwd),
         services.psp_sim_spec(settings, secrets, cwd=cwd),
         *services.service_nodes(settings, secrets, cwd=cwd),
+        envoy.spec(settings, log_path=logs / "envoy.log", cwd=cwd),
     ]
-    if envoy.available():
-        table.append(envoy.spec(settings, log_path=logs / "envoy.log", cwd=cwd))
     return _with_needs(table, only) if only else table
 
 
@@ -49,5 +48,5 @@ def _with_needs(table: list[Node], only: Collection[str]) -> list[Node]:
             open_names.extend(by_name[name].needs)
     if postgres.NAME in wanted:
         # Postgres without its roles and databases is of no use to anyone.
-        wanted.add(services.DATABASES)
+        wanted.add(databases.STEP)
     return [node for node in table if node.name in wanted]

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
+from inventory_svc.application.ports import Survey
 from inventory_svc.domain.reservation import RESERVATION_TTL, Reservation, State
 from inventory_svc.domain.stock import ProductKey, StockChange, StockLevel
 from kit.database import Connection, Outdated
 
-_LEVELS: Final = """
-SELECT p.merchant_id, p.sku, p.on_hand, p.reserved, p.version
-FROM unnest(%s::text[], %s::text[]) AS asked (merchant_id, sku) JOIN products p USING (merchant_id, sku)
+_SURVEY: Final = """
+WITH levels AS (
+    SELECT p.merchant_id, p.sku, p.on_hand, p.reserved, p.version
+    FROM unnest(%s::text[], %s::text[]) AS asked (merchant_id, sku)
+        JOIN products p USING (merchant_id, sku)
+    {lock}
+)
+SELECT * FROM levels
+UNION ALL
+SELECT NULL, order_id, 0, 0, 0 FROM reservations WHERE order_id = ANY(%s::text[])
 """
-
+_SURVEY_FREE: Final = _SURVEY.format(lock="")
 # Who has lost a race before takes the rows first, in the order in which all writers take them.
-_LEVELS_LOCKED: Final = _LEVELS + "ORDER BY p.merchant_id, p.sku FOR NO KEY UPDATE OF p"
+_SURVEY_LOCKED: Final = _SURVEY.format(lock="ORDER BY p.merchant_id, p.sku FOR NO KEY UPDATE OF p")
 
 _RESERVATIONS: Final = """
 SELECT r.id, r.order_id, r.merchant_id, r.state, r.version, array_agg(l.sku), array_agg(l.quantity)
@@ -78,18 +86,20 @@ class PostgresStockroom:
         self._connection = connection
         self._lock = lock
 
-    async def levels(self, products: Collection[ProductKey]) -> dict[ProductKey, StockLevel]:
-        """Return the stock of those products that exist."""
-        if not products:
-            return {}
+    async def survey(self, order_ids: Collection[str], products: Collection[ProductKey]) -> Survey:
+        """Return what has to be known before stock is held for these orders."""
         cursor = await self._connection.execute(
-            _LEVELS_LOCKED if self._lock else _LEVELS,
-            ([key.merchant_id for key in products], [key.sku for key in products]),
+            _SURVEY_LOCKED if self._lock else _SURVEY_FREE,
+            ([key.merchant_id for key in products], [key.sku for key in products], list(order_ids)),
         )
-        return {
-            ProductKey(merchant_id, sku): StockLevel(on_hand, reserved, version)
-            for merchant_id, sku, on_hand, reserved, version in await cursor.fetchall()
-        }
+        levels: dict[ProductKey, StockLevel] = {}
+        reserved: list[str] = []
+        for merchant_id, name, on_hand, reserved_units, version in await cursor.fetchall():
+            if merchant_id is None:
+                reserved.append(name)
+            else:
+                levels[ProductKey(merchant_id, name)] = StockLevel(on_hand, reserved_units, version)
+        return Survey(levels, frozenset(reserved))
 
     async def reservations(self, order_ids: Collection[str]) -> dict[str, Reservation]:
         """Return the reservations of those orders that have one, by order."""

@@ -48,7 +48,7 @@ async def _hold_again(scope: Scope, late: Sequence[Reservation]) -> list[StockCh
     if not late:
         return []
     wanted = [reservation.lines for reservation in late]
-    levels = await scope.stockroom.levels(total(wanted))
+    levels = (await scope.stockroom.survey((), total(wanted))).levels
     for reservation, refused in zip(late, allot(levels, wanted), strict=True):
         if refused is not None:
             raise StockGone(

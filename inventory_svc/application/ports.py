@@ -12,14 +12,27 @@ from inventory_svc.domain.stock import ProductKey, StockChange, StockLevel
 from kit.ids import NewId
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is there, and who has been served.
+
+    Attributes:
+        levels: stock of those products that exist.
+        reserved: those of the orders that have a reservation.
+    """
+
+    levels: Mapping[ProductKey, StockLevel]
+    reserved: frozenset[str]
+
+
 class Stockroom(Protocol):
     """Stock and reservations, inside one step.
 
     Both writes raise `kit.database.Outdated`, and the step starts again, if a version has moved on.
     """
 
-    async def levels(self, products: Collection[ProductKey]) -> dict[ProductKey, StockLevel]:
-        """Return the stock of those products that exist."""
+    async def survey(self, order_ids: Collection[str], products: Collection[ProductKey]) -> Survey:
+        """Return what has to be known before stock is held for these orders."""
 
     async def reservations(self, order_ids: Collection[str]) -> dict[str, Reservation]:
         """Return the reservations of those orders that have one, by order."""

@@ -18,29 +18,28 @@ async def reserve_stock(scope: Scope, placed: Sequence[Received[OrderPlaced]]) -
 
     An order that has a reservation keeps it as it is, whatever it says the second time.
     """
-    first = {event.message.order_id: event for event in reversed(placed)}
-    known = await scope.stockroom.reservations(first)
-    orders = [event for event in placed if event is first[event.message.order_id] and _is_new(event, known)]
-    wanted = [_lines(event.message) for event in orders]
-    levels = await scope.stockroom.levels(total(wanted))
+    first: dict[str, Received[OrderPlaced]] = {}
+    for event in placed:
+        first.setdefault(event.message.order_id, event)
+    wanted = {order_id: _lines(event.message) for order_id, event in first.items()}
+    survey = await scope.stockroom.survey(wanted, total(wanted.values()))
+    new = [order_id for order_id in wanted if order_id not in survey.reserved]
+    decisions = allot(survey.levels, [wanted[order_id] for order_id in new])
     held: list[Reservation] = []
     events: list[NewEvent] = []
-    for event, lines, refused in zip(orders, wanted, allot(levels, wanted), strict=True):
+    for order_id, refused in zip(new, decisions, strict=True):
+        event = first[order_id]
         if refused is not None:
             events.append(_rejected(event, refused))
             continue
         reservation = Reservation(
-            scope.new_id("rsv"), event.message.order_id, event.message.charge.merchant_id, lines
+            scope.new_id("rsv"), order_id, event.message.charge.merchant_id, wanted[order_id]
         )
         held.append(reservation)
         events.append(_reserved(event, reservation))
     if held:
-        await scope.stockroom.add(held, combined(hold(levels, [reservation.lines for reservation in held])))
+        await scope.stockroom.add(held, combined(hold(survey.levels, [r.lines for r in held])))
     return events
-
-
-def _is_new(event: Received[OrderPlaced], known: dict[str, Reservation]) -> bool:
-    return event.message.order_id not in known
 
 
 def _lines(placed: OrderPlaced) -> Lines:

@@ -12,9 +12,10 @@ from kit.errors import InvalidRequest, Unavailable
 from ledger_svc.application.ports import Balance
 from ledger_svc.domain.journal import MAX_JOURNALS, Code, Journal, Posting
 
+# %b sends the arrays in binary form, which costs a quarter of their text form.
 _POST: Final = (
-    "SELECT business_key, code, journal_id FROM post_journals(%s::text[], %s::text[], %s::text[], %s::text[],"
-    " %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::integer[], %s::text[], %s::bigint[])"
+    "SELECT business_key, code, journal_id FROM post_journals(%b::text[], %b::text[], %b::text[], %b::text[],"
+    " %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::integer[], %b::text[], %b::bigint[])"
 )
 
 

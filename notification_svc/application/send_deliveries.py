@@ -76,11 +76,14 @@ class Sender:
             await self._arrived.wait()
             if len(self._waiting) < MAX_BATCH and self._linger_s > 0:
                 await asyncio.sleep(self._linger_s)
-            while self._waiting:
-                count = min(MAX_BATCH, len(self._waiting))
-                await self.send([self._waiting.popleft() for _ in range(count)])
+            while batch := self.take_waiting():
+                await self.send(batch)
             self._arrived.clear()
             self._idle.set()
+
+    def take_waiting(self) -> list[Delivery]:
+        """Return what waits, at most one batch of it; it is the caller's to send."""
+        return [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until all that was offered is sent, or the time is up: the rest is sent by its rows."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime, parseaddr
+from functools import lru_cache
 from typing import Final
 
 # RFC 5322 §2.1.1: a line should have no more characters, and must never have more than 998.
@@ -61,13 +62,13 @@ def compose(
     Raises:
         ValueError: a value would break out of its header.
     """
-    domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
+    message_id = f"<{delivery_id}@{_domain_of(sender)}>"
     encoded, encoding = _body(body)
     head = (
         _header("From", sender)
         + _header("To", recipient)
         + _header("Subject", subject)
-        + _header("Message-ID", f"<{delivery_id}@{domain}>")
+        + _header("Message-ID", message_id)
         + _header("X-Florin-Order", order_id)
         + _header("X-Florin-Correlation", correlation_id)
         + f"Date: {format_datetime(requested_at)}\r\n"
@@ -78,6 +79,11 @@ def compose(
         "\r\n"
     )
     return Mail(delivery_id, recipient, head.encode("ascii") + encoded, requested_at)
+
+
+@lru_cache(maxsize=4)
+def _domain_of(sender: str) -> str:
+    return parseaddr(sender)[1].rpartition("@")[2] or "localhost"
 
 
 def _header(name: str, value: str) -> str:

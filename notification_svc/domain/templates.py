@@ -21,14 +21,13 @@ class Text:
 # For buyers, who can do something about most of these. Reasons as in `Order.reason`.
 _EXPLANATIONS: Final[Mapping[str, str]] = {
     "out_of_stock": "something in it sold out while you were paying.",
+    "unknown_product": "the seller no longer offers something in it.",
     "card_declined": "your bank declined the card. Another card or payment method may work.",
     "insufficient_funds": "there was not enough money on the card. Another card may work.",
     "expired_card": "the card has expired. Please use another one.",
-    "incorrect_cvc": "the card's security code was not right. Please try again.",
     "authentication_failed": "your bank could not confirm that it was you. Please try again.",
-    "authentication_required": "your bank asked for a confirmation that did not come. Please try again.",
-    "payment_timeout": "the payment was not confirmed in time. Please try again.",
-    "fraud_suspected": "the payment could not be accepted. Please contact the seller.",
+    "processing_error": "your bank could not be reached. Please try again in a while.",
+    "blocked": "the payment could not be accepted. Please contact the seller.",
 }
 
 _EXPLANATION_OF_OTHERS: Final = "the payment could not be completed. Please try again."

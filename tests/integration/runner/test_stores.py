@@ -42,6 +42,12 @@ def test_up_is_a_no_op_when_all_is_up(stores: System) -> None:
     assert again.supervisor_pid == before.supervisor_pid
 
 
+def test_a_part_is_not_taken_for_the_whole(stores: System) -> None:
+    with pytest.raises(CommandError, match="without psp_sim") as refused:
+        control.start(stores.settings, only=["psp_sim"], deadline_s=10)
+    assert "florin down" in refused.value.way_out
+
+
 @pytest.mark.parametrize("name", STORES)
 def test_a_killed_store_comes_back(stores: System, name: str) -> None:
     before = stores.process(name)

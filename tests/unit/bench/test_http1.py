@@ -29,10 +29,10 @@ def test_an_answer_without_a_body_is_its_status() -> None:
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def _with_server(serve: Serve, connections: int, requests: list[bytes]) -> list[tuple[int, bytes]]:
-    """What a client with so many connections gets back for its requests."""
+async def _with_server(serve: Serve, most: int, requests: list[bytes]) -> list[tuple[int, bytes]]:
+    """What a client with at most so many connections gets back for its requests."""
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    client = Client("127.0.0.1", server.sockets[0].getsockname()[1], connections=connections)
+    client = Client("127.0.0.1", server.sockets[0].getsockname()[1], opened=1, most=most)
     answers: list[tuple[int, bytes]] = []
     all_here = asyncio.Event()
 
@@ -53,7 +53,7 @@ async def _with_server(serve: Serve, connections: int, requests: list[bytes]) ->
     return answers
 
 
-async def test_requests_wait_for_a_free_connection_and_all_get_their_answer() -> None:
+async def test_beyond_the_most_connections_requests_wait_and_all_get_their_answer() -> None:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(line), line))
@@ -75,3 +75,22 @@ async def test_a_request_whose_connection_ends_has_no_answer_and_the_next_one_ha
         writer.close()
 
     assert await _with_server(hang_up_on_bad, 1, [b"bad\n", b"good\n"]) == [(NO_ANSWER, b""), (200, b"")]
+
+
+async def test_a_request_does_not_wait_for_the_answer_to_another() -> None:
+    all_asked = asyncio.Event()
+    asked = 0
+
+    async def answer_when_all_have_asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        await reader.readline()
+        asked += 1
+        if asked == 5:
+            all_asked.set()
+        await all_asked.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    answers = await _with_server(answer_when_all_have_asked, 5, [b"me too\n"] * 5)
+
+    assert answers == [(200, b"")] * 5

@@ -17,6 +17,17 @@ def test_a_taken_port_is_told_with_its_holder_and_its_setting() -> None:
     assert [each.port for each in taken] == [block[0]]
     assert taken[0].variable == "FLORIN_REDIS_PORT"
     assert taken[0].holder_pid == os.getpid()
+    assert taken[0].listens
+
+
+def test_the_near_end_of_a_connection_is_told_from_a_listener() -> None:
+    with port_block() as block, socket.create_server(("127.0.0.1", block[1])) as server:
+        with socket.create_connection(server.getsockname(), source_address=("127.0.0.1", block[0])):
+            wanted = ports.wanted(Settings(redis_port=block[0]), only=["redis"])
+            taken = ports.taken(wanted, host="127.0.0.1")
+        assert [each.port for each in taken] == [block[0]]
+        assert not taken[0].listens
+        assert "outgoing connection" in str(taken[0])
 
 
 def test_ports_of_external_stores_are_not_wanted() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from florin_cli.runner.spec import DataLost, Node, Step, StepFailed
 from florin_cli.runner.supervisor import Supervisor
+from florin_cli.runner.trouble import Trouble
 from tests.unit.runner.fakes import Stage, until, until_healthy_again
 
 
@@ -178,7 +179,7 @@ async def test_a_held_process_is_stopped_and_stays_so(stage: Stage) -> None:
 
 async def test_a_failed_step_is_told_and_keeps_back_what_needs_it(stage: Stage) -> None:
     async def migrate() -> None:
-        raise StepFailed("column exists already")
+        raise StepFailed("column exists already", detail="SQL")
 
     nodes: list[Node] = [
         Step(name="migration", run=migrate),
@@ -186,7 +187,7 @@ async def test_a_failed_step_is_told_and_keeps_back_what_needs_it(stage: Stage) 
     ]
     async with supervised(stage, nodes) as supervisor:
         await until(lambda: supervisor.error is not None, "the error is told")
-        assert supervisor.error == "migration: column exists already"
+        assert supervisor.error == Trouble("migration: column exists already.", detail="SQL")
         assert not supervisor.healthy
     assert stage.journal == []
 

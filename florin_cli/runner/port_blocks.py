@@ -1,4 +1,4 @@
-"""Ports for a system of one's own, that no other test or benchmark on this machine uses at the same time."""
+"""Ports for a system beside others: a demo's, a test's. No two of them get the same ones."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final
-
-from florin_cli.runner.settings import Settings
+from typing import Final
 
 # Below the ports that kernels give to outgoing connections (32768 on Linux), so that no client
 # takes one between our look and a server's bind; above those of installed servers.
@@ -32,12 +30,13 @@ _SERVICES: Final = ("order", "inventory", "payment", "ledger", "notification")
 def port_block() -> Iterator[range]:
     """Fifty consecutive free ports that are ours until the end, even before we listen on them.
 
-    Others who call this keep off by a lock on a file for each block; other programs by our
+    Others who ask here keep off by a lock on a file for each block; other programs by our
     looking first.
     """
     locks = Path(tempfile.gettempdir()) / f"florin-ports-{os.getuid()}"
     locks.mkdir(exist_ok=True)
     starts = list(range(_FIRST_PORT, _LAST_PORT - _BLOCK_SIZE, _BLOCK_SIZE))
+    # In no order, so that systems which start together do not all try the same block.
     random.shuffle(starts)
     for start in starts:
         with ExitStack() as stack:
@@ -53,14 +52,11 @@ def port_block() -> Iterator[range]:
     raise RuntimeError("no block of free ports is left on this machine")
 
 
-@contextmanager
-def system_settings(data_dir: Path, **more: Any) -> Iterator[Settings]:
-    """Settings of a whole system in `data_dir`, on ports that are ours until the end."""
-    with port_block() as block:
-        ports: dict[str, Any] = {f"{name}_port": block[index] for index, name in enumerate(_SINGLE)}
-        ports |= {f"{name}_port": block[_SERVICES_OFFSET + index] for index, name in enumerate(_SERVICES)}
-        values = ports | {"data_dir": data_dir, "replica_port_step": _REPLICA_STEP} | more
-        yield Settings(**values)
+def settings_in(block: range) -> dict[str, int]:
+    """Every port setting of a system, each with a port out of `block`."""
+    ports = {f"{name}_port": block[index] for index, name in enumerate(_SINGLE)}
+    ports |= {f"{name}_port": block[_SERVICES_OFFSET + index] for index, name in enumerate(_SERVICES)}
+    return ports | {"replica_port_step": _REPLICA_STEP}
 
 
 def _is_free(port: int) -> bool:

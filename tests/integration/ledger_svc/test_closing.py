@@ -1,0 +1,97 @@
+"""Snapshots, seals and the sum, while others post."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import psycopg
+
+from ledger_svc.domain.journal import Code
+from tests.integration.ledger_svc.books import Ledger, transfer
+
+SHOP = "merchant:mer_1:EUR"
+
+# Snapshot + delta against a full replay, for every account.
+REPLAY = """
+SELECT accounts.code FROM accounts
+LEFT JOIN LATERAL (
+    SELECT * FROM snapshots WHERE account_id = accounts.id ORDER BY horizon DESC LIMIT 1
+) AS last ON true
+JOIN LATERAL (
+    SELECT sum(amount) AS total, count(*) AS number,
+        coalesce(sum(amount) FILTER (WHERE txid >= coalesce(last.horizon, '0')), 0) AS delta,
+        count(*) FILTER (WHERE txid >= coalesce(last.horizon, '0')) AS delta_number
+    FROM entries WHERE account_id = accounts.id
+) AS replay ON true
+WHERE coalesce(last.posted, 0) + delta <> total OR coalesce(last.entry_count, 0) + delta_number <> number
+"""
+
+
+async def test_snapshot_and_delta_equal_the_replay_under_concurrent_posting(ledger: Ledger) -> None:
+    posters, batches, size = 4, 12, 60
+    done = asyncio.Event()
+
+    async def post() -> None:
+        for _ in range(batches):
+            codes = await ledger.codes(
+                *(transfer(f"card:cus_{random.randrange(5)}:EUR", SHOP, 1 + n) for n in range(size))
+            )
+            assert set(codes) == {Code.POSTED}
+
+    async def close() -> None:
+        while not done.is_set():
+            await ledger.close()
+            await asyncio.sleep(0)
+
+    closing = asyncio.create_task(close())
+    await asyncio.gather(*(post() for _ in range(posters)))
+    done.set()
+    await closing
+    await ledger.close()
+
+    assert await ledger.count("snapshots") >= 1
+    assert await ledger.rows(ledger.urls.url, REPLAY) == []
+    assert await ledger.balance(SHOP) == posters * batches * size * (size + 1) // 2
+    assert await ledger.problems() == []
+    sealed = await ledger.rows(
+        ledger.urls.url, "SELECT sum(row_count)::bigint FROM seals WHERE shard LIKE 'entries/%'"
+    )
+    assert sealed == [(2 * posters * batches * size,)], "each entry is sealed once"
+
+
+async def test_nothing_is_closed_that_an_open_transaction_may_still_add_to(ledger: Ledger) -> None:
+    slow = await psycopg.AsyncConnection.connect(ledger.urls.superuser_url)
+    try:
+        await slow.execute("SELECT pg_current_xact_id()")
+        await ledger.post(transfer("card:cus_1:EUR", SHOP, 5))
+        assert await ledger.close() == 0
+        await slow.commit()
+        assert await ledger.close() == 2
+    finally:
+        await slow.close()
+    assert await ledger.problems() == []
+
+
+async def test_closing_again_without_news_does_nothing(ledger: Ledger) -> None:
+    await ledger.post(transfer("card:cus_1:EUR", SHOP, 5))
+    assert await ledger.close() == 2
+    assert await ledger.close() == 0
+    assert await ledger.count("seals") == 6
+
+
+async def test_a_backlog_is_closed_in_bounded_stretches_of_whole_transactions(ledger: Ledger) -> None:
+    for _ in range(6):
+        await ledger.post(*(transfer("card:cus_1:EUR", SHOP, 1) for _ in range(10)))
+    # 20 entries a transaction; the third would go over 50.
+    assert [await ledger.ledger.close_stretch(50) for _ in range(4)] == [40, 40, 40, 0]
+    assert await ledger.problems() == []
+
+
+async def test_posting_stops_when_the_books_do_not_sum_to_zero(ledger: Ledger) -> None:
+    await ledger.post(transfer("card:cus_1:EUR", SHOP, 5))
+    await ledger.behind_its_back("UPDATE entries SET amount = 6 WHERE amount = 5")
+    await ledger.close()
+    assert await ledger.ledger.open_halts() != []
+    [reason] = await ledger.ledger.open_halts()
+    assert "EUR is off by 1" in reason
