@@ -189,6 +189,7 @@ class Pump(Generic[S]):
             "event.failed",
             consumer=self._consumer,
             event_id=delivery.event_id,
+            correlation_id=delivery.event.trail.correlation_id if delivery.event else "",
             attempt=delivery.attempt,
             buried=last,
             exc_info=error,
