@@ -49,15 +49,15 @@ def sku(number: int) -> str:
 def fill(mix: Mix, *, seed: int) -> list[Cart]:
     """Carts to send in turn, the same ones for the same seed."""
     dice = random.Random(seed)  # noqa: S311 - a repeatable load, not a secret
-    return [_cart(mix, dice) for _ in range(_DISTINCT_CARTS)]
+    return [_cart(mix, number, dice) for number in range(_DISTINCT_CARTS)]
 
 
-def _cart(mix: Mix, dice: random.Random) -> Cart:
+def _cart(mix: Mix, number: int, dice: random.Random) -> Cart:
     lines = min(dice.randint(1, _MAX_LINES), mix.products)
     chosen = dice.sample(range(mix.products), lines)
-    if dice.random() < mix.hot_share and 0 not in chosen:
+    if _falls_into(mix.hot_share, number) and 0 not in chosen:
         chosen[0] = 0
-    declined = dice.random() < mix.declined_share
+    declined = _falls_into(mix.declined_share, number)
     body: dict[str, Any] = {
         "merchant_id": MERCHANT,
         "items": [{"sku": sku(each), "quantity": dice.randint(1, _MAX_UNITS)} for each in chosen],
@@ -66,6 +66,11 @@ def _cart(mix: Mix, dice: random.Random) -> Cart:
         "shipping_address": {"name": "B. Ench", "line1": "Ring 1", "city": "Berlin", "country": "DE"},
     }
     return Cart(json.dumps(body).encode(), declined)
+
+
+def _falls_into(share: float, number: int) -> bool:
+    """Whether `number` is one of an evenly spread `share`: a short run has its share, too."""
+    return int((number + 1) * share) > int(number * share)
 
 
 def head(*, host: str, token: str) -> bytes:

@@ -60,7 +60,7 @@ def test_a_cart_names_each_product_once() -> None:
 def test_the_declined_share_is_the_share_of_bad_cards(share: float) -> None:
     filled = carts.fill(Mix(products=5, declined_share=share), seed=3)
 
-    assert sum(cart.declined for cart in filled) / len(filled) == pytest.approx(share, abs=0.05)
+    assert sum(cart.declined for cart in filled[:40]) == 40 * share
     for cart in filled:
         assert ("Declined" in json.loads(cart.body)["payment_method_id"]) == cart.declined
 
