@@ -1,8 +1,8 @@
 """Generate everything that follows from the protos: `make gen`.
 
-Compiles the protos, with comments, into `.build/florin.binpb`, which buf lints and compares; writes `gen/python`
-(messages, gRPC stubs, types); then lets `tools/generate_docs.py` write the reference pages, in a process of its
-own that sees the new code.
+Compiles the protos, with comments, into `.build/florin.binpb`, which buf lints and compares; writes
+`gen/python` (messages, gRPC stubs, types); then lets `tools/generate_docs.py` write the reference pages, in
+a process of its own that sees the new code.
 
 google/* comes from the `googleapis-common-protos` package and buf/validate from the descriptor inside
 `protovalidate`; neither is copied into `protos/`.
