@@ -53,6 +53,11 @@ _STATEMENT_TIMEOUT_MS: Final = 5_000
 # A handler that holds a transaction longer than this is stuck; Postgres ends it.
 _IDLE_TIMEOUT_MS: Final = 10_000
 
+# Plans are kept, and one that is made while a table is nearly empty reads all of it: right then, and the
+# most expensive thing we do a minute of traffic later, until Postgres analyses the table. Whatever we ask
+# often goes by a key. (Inventory, first minute: 136 in place of 287 microseconds of Postgres an order.)
+_PLANNER: Final = "-c enable_seqscan=off"
+
 
 async def _configure(connection: Connection) -> None:
     connection.adapters.register_dumper(list, ArrayDumper)
@@ -81,7 +86,8 @@ class Database:
                 # A statement is prepared at its second use: the hot ones are few and always the same.
                 "prepare_threshold": 1,
                 "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS}"
-                f" -c idle_in_transaction_session_timeout={_IDLE_TIMEOUT_MS}",
+                f" -c idle_in_transaction_session_timeout={_IDLE_TIMEOUT_MS}"
+                f" {_PLANNER}",
             },
         )
 

@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from kit.database import STORE_UNAVAILABLE, Connection
+from kit.database import STORE_UNAVAILABLE, Connection, Database
 from kit.errors import Conflict, FlorinError, KeyReused, Unavailable
 from kit.step import Step, Steps
 
@@ -295,3 +295,13 @@ class IdempotentBatch(Generic[C, M]):
 
     def _replay(self, response: bytes) -> Answer[M]:
         return Answer(self._response.FromString(response), replayed=True)
+
+
+async def prune(database: Database) -> int:
+    """Delete keys whose time is over, some thousand at a time, and return how many."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "DELETE FROM idempotency_keys WHERE (principal, method, key) IN (SELECT principal, method, key"
+            " FROM idempotency_keys WHERE expires_at <= now() ORDER BY expires_at LIMIT 5000)"
+        )
+        return cursor.rowcount

@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 import uvloop
 
-from kit import logs, telemetry
+from kit import idempotency, inbox, logs, telemetry
 from kit.batch import Gatherer
 from kit.bus import Bus
 from kit.clock import system_clock
@@ -29,6 +29,9 @@ log = structlog.get_logger(__name__)
 # How often confirmed events are cleared and due ones sent again.
 _FORGET_INTERVAL_S: Final = 0.25
 _RESEND_INTERVAL_S: Final = 1.0
+
+# How often memories of events and keys that are too old to come again are cleared, some thousand at a time.
+_PRUNE_INTERVAL_S: Final = 10.0
 
 # A worker that failed for another reason than its work's is tried again after this pause.
 _WORKER_PAUSE_S: Final = 1.0
@@ -86,6 +89,11 @@ class Runtime:
         self.openers.append(server.start)
         self.closers.append(server.stop)
 
+    async def _prune(self) -> None:
+        """Forget what is too old to come again."""
+        await inbox.prune(self.database)
+        await idempotency.prune(self.database)
+
     async def serve(self) -> None:
         """Open everything, work until SIGTERM or SIGINT, then finish what was begun and close."""
         stopping = asyncio.Event()
@@ -96,6 +104,7 @@ class Runtime:
         await self.bus.on_confirm(self.outbox.confirm)
         self.every("outbox.forget", _FORGET_INTERVAL_S, self.outbox.forget_confirmed)
         self.every("outbox.resend", _RESEND_INTERVAL_S, self.outbox.resend_due)
+        self.every("messages.prune", _PRUNE_INTERVAL_S, self._prune)
         for opener in self.openers:
             await opener()
         tasks = [asyncio.create_task(_keep_running(name, run), name=name) for name, run in self.workers]

@@ -21,7 +21,7 @@ from kit.money import format_minor
 _MAX_WIDTH: Final = 100
 _MIN_WIDTH: Final = 80
 
-# Room for the longest name of a scenario.
+# With the columns beside it, the narrowest terminal exactly; a test holds the names to it.
 _NAME_WIDTH: Final = 28
 
 _GOOD: Final = "[green]✓[/]"
@@ -123,7 +123,7 @@ def _scenario(seen: Seen) -> list[Text]:
 
 
 def _line(name: str, outcome: str, seen: str, charges: str, within: str) -> str:
-    return f"{name:<{_NAME_WIDTH}}{outcome:<29}{seen:>8}  {charges:>8} {within:>6}"
+    return f"{name:<{_NAME_WIDTH}}{outcome:<28}{seen:>8} {charges:>8} {within:>6}"
 
 
 def _example(story: Story) -> list[RenderableType]:
