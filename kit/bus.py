@@ -203,7 +203,12 @@ class Bus:
                 headers=envelope.headers(),
             )
         except (nats.errors.Error, OSError) as error:
-            log.warning("event.publish_failed", event_id=envelope.id, error=repr(error))
+            log.warning(
+                "event.publish_failed",
+                event_id=envelope.id,
+                correlation_id=envelope.trail.correlation_id,
+                error=repr(error),
+            )
 
     async def confirm(self, consumer: str, confirm_to: str, event_ids: Sequence[str]) -> None:
         """Tell the sender of these events that `consumer` has committed its effect of them."""

@@ -283,11 +283,16 @@ class IdempotentBatch(Generic[C, M]):
         calls: Sequence[Keyed[C]],
         outcomes: Outcomes[M],
     ) -> None:
-        """Put fresh answers into Redis in the background."""
+        """Put answers into Redis in the background, each for the body it belongs to.
+
+        A call that used a key again with another body found the answer to the first body; remembered under
+        its own fingerprint, that answer would from then on be the wrong caller's.
+        """
         answers = [
             (call.key, outcome.message.SerializeToString())
             for call in calls
-            if isinstance(outcome := outcomes[call.key.identity][1], Answer)
+            for fingerprint, outcome in (outcomes[call.key.identity],)
+            if isinstance(outcome, Answer) and fingerprint == call.key.fingerprint
         ]
         task = asyncio.create_task(self._cache.put(answers))
         self._background.add(task)

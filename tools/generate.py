@@ -1,7 +1,8 @@
 """Generate everything that follows from the protos: `make gen`.
 
 Writes `gen/python` (messages, gRPC stubs, types) and two descriptor sets in `.build`: `florin.binpb`
-with comments, for buf's lint and breaking checks, and the same compiled set that Envoy transcodes by.
+with comments, for buf's lint and breaking checks, and the same compiled set that Envoy transcodes by. Then
+`tools/generate_docs.py` writes the reference pages, in a process of its own that sees the new code.
 
 google/* comes from the `googleapis-common-protos` package and buf/validate from the descriptor inside
 `protovalidate`; neither is copied into `protos/`.
@@ -10,6 +11,7 @@ google/* comes from the `googleapis-common-protos` package and buf/validate from
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -100,6 +102,14 @@ def check_clean() -> None:
         raise SystemExit(f"gen/ is not what the protos generate; commit the result of `make gen`:\n{status}")
 
 
+def run_docs(options: list[str]) -> None:
+    """Write or check the reference pages; exit with the message of what is wrong."""
+    command = [sys.executable, "-m", "tools.generate_docs", *options]
+    path = os.pathsep.join([str(PYTHON_OUT), os.environ.get("PYTHONPATH", "")])
+    if subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, check=False).returncode:
+        raise SystemExit(1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--check", action="store_true", help="fail if gen/ differs from the committed state")
@@ -107,6 +117,7 @@ def main() -> None:
     generate(PYTHON_OUT)
     if arguments.check:
         check_clean()
+    run_docs(["--check"] if arguments.check else [])
 
 
 if __name__ == "__main__":
