@@ -110,7 +110,12 @@ class Pump(Generic[S]):
         while True:
             messages = await pull.take(linger_s=self._linger.seconds())
             self._linger.took(len(messages))
-            await asyncio.shield(self._finish(pull, messages))
+            batch = asyncio.create_task(self._finish(pull, messages))
+            try:
+                await asyncio.shield(batch)
+            except asyncio.CancelledError:
+                await batch
+                raise
 
     async def _finish(self, pull: Pull, messages: Sequence[Msg]) -> None:
         await self.handle(messages)

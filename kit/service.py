@@ -41,7 +41,8 @@ _WORKER_PAUSE_S: Final = 1.0
 class Runtime:
     """What every service stands on: its database, the bus, and steps that join the two.
 
-    Workers run until shutdown; closers run after them, in the reverse order of their registration.
+    At shutdown the doors are closed first, so that no new work comes in; then the workers end, each after
+    the batch it has begun; then the closers run, in the reverse order of their registration.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Runtime:
     steps: Steps
     workers: list[tuple[str, Callable[[], Awaitable[None]]]] = field(default_factory=list)
     openers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    doors: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     @classmethod
@@ -87,7 +89,7 @@ class Runtime:
     def serve_grpc(self, server: Server) -> None:
         """Serve when all else is open; the first to stop. Register it last."""
         self.openers.append(server.start)
-        self.closers.append(server.stop)
+        self.doors.append(server.stop)
 
     async def _prune(self) -> None:
         """Forget what is too old to come again."""
@@ -111,11 +113,13 @@ class Runtime:
         log.info("service.started")
         await stopping.wait()
         log.info("service.stopping")
-        for closer in reversed(self.closers):
-            await closer()
+        for close_door in self.doors:
+            await close_door()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for closer in reversed(self.closers):
+            await closer()
         await self.outbox.forget_confirmed()
         await self.bus.close()
         await self.database.close()

@@ -239,8 +239,11 @@ def _fingerprint(method: str, request: Message, contract: MethodContract) -> byt
 
 
 async def _send_metadata(call: Call, context: Context) -> None:
-    call.reply_metadata["x-correlation-id"] = call.trail.correlation_id
-    await context.send_initial_metadata(tuple(call.reply_metadata.items()))
+    """Send what the answer carries besides its message; the edge sends the correlation id by itself."""
+    if "x-correlation-id" not in call.metadata:
+        call.reply_metadata["x-correlation-id"] = call.trail.correlation_id
+    if call.reply_metadata:
+        await context.send_initial_metadata(tuple(call.reply_metadata.items()))
 
 
 def _log(call: Call, code: str, started: float) -> None:
