@@ -50,7 +50,9 @@ def console(settings: Settings, tmp_path: Path) -> Iterator[Console]:
 
 
 @pytest.mark.xdist_group("system")
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the tutorial calls Florin by curl, which is not here")
+@pytest.mark.skipif(
+    shutil.which("curl") is None, reason="the tutorial calls Florin by curl, which is not here"
+)
 def test_every_command_of_the_tutorial_prints_what_the_tutorial_says(console: Console) -> None:
     exchanges = list(exchanges_of(TUTORIAL))
     assert len(exchanges) > 20, "the tutorial has lost its console blocks"
