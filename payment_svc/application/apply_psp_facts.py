@@ -54,7 +54,12 @@ async def apply_psp_facts(scope: Scope, facts: Sequence[PspFact]) -> Applied:
         try:
             moved = payment.learn(fact, scope.clock())
         except IllegalMove as error:
-            log.error("payment.contradicted", payment_id=payment.id, error=error.message)
+            log.error(
+                "payment.contradicted",
+                payment_id=payment.id,
+                correlation_id=payment.trail.correlation_id,
+                error=error.message,
+            )
             applied.problems[position] = f"contradicts: {error.message}"
             continue
         after[payment.id] = moved

@@ -44,7 +44,7 @@ class Charger:
     def charge(self, payments: Sequence[Payment]) -> None:
         """Start charging these payments; returns at once."""
         for payment in payments:
-            self._start(self._charge(payment))
+            self._start(payment, self._charge(payment))
 
     async def sweep(self) -> int:
         """Look up payments that have been undecided for too long; return how many.
@@ -54,9 +54,13 @@ class Charger:
         """
         payments = await self._reader.claim_undecided(limit=SWEEP_BATCH, lease_s=SWEEP_LEASE_S)
         for payment in payments:
-            self._start(self._find_or_charge(payment))
+            self._start(payment, self._find_or_charge(payment))
         if payments:
-            log.info("payments.looked_up", payment_ids=[payment.id for payment in payments])
+            log.info(
+                "payments.looked_up",
+                payment_ids=[payment.id for payment in payments],
+                correlation_ids=[payment.trail.correlation_id for payment in payments],
+            )
         return len(payments)
 
     async def stop(self) -> None:
@@ -64,14 +68,14 @@ class Charger:
         if self._calls:
             await asyncio.gather(*self._calls, return_exceptions=True)
 
-    def _start(self, call: Awaitable[None]) -> None:
+    def _start(self, payment: Payment, call: Awaitable[None]) -> None:
         async def run() -> None:
             async with self._slots:
                 try:
                     await call
                 except (FlorinError, *STORE_UNAVAILABLE) as error:
                     # The fact is not lost: the PSP has it, and the sweep will ask.
-                    log.warning("payment.fact_not_stored", error=repr(error))
+                    _warn("payment.fact_not_stored", payment, error)
 
         task = asyncio.create_task(run())
         self._calls.add(task)
@@ -82,11 +86,11 @@ class Charger:
         try:
             fact = await self._psp.charge(payment)
         except PspUndecided as error:
-            log.warning("payment.undecided", payment_id=payment.id, error=str(error))
+            _warn("payment.undecided", payment, error)
             fact = PspFact(payment.id, Status.UNKNOWN, Source.ANSWER)
         except PspUnavailable as error:
             # Nothing happened at the PSP; the sweep makes the same call again.
-            log.warning("payment.psp_unavailable", payment_id=payment.id, error=str(error))
+            _warn("payment.psp_unavailable", payment, error)
             return
         faultpoints.passing("payment_svc.after_charge")
         await self._learn(fact)
@@ -95,9 +99,20 @@ class Charger:
         try:
             found = await self._psp.find(payment)
         except (PspUndecided, PspUnavailable) as error:
-            log.warning("payment.lookup_failed", payment_id=payment.id, error=str(error))
+            _warn("payment.lookup_failed", payment, error)
             return
         if found is None:
             await self._charge(payment)
         else:
             await self._learn(found)
+
+
+def _warn(event: str, payment: Payment, error: Exception) -> None:
+    """Log what came in the way of one payment, so that it is found by its checkout's correlation id."""
+    log.warning(
+        event,
+        payment_id=payment.id,
+        order_id=payment.order_id,
+        correlation_id=payment.trail.correlation_id,
+        error=str(error) or repr(error),
+    )
