@@ -50,6 +50,8 @@ def console(settings: Settings, tmp_path: Path) -> Iterator[Console]:
 
 
 @pytest.mark.xdist_group("system")
+# A start, fifteen chapters and their waits: under two minutes even on two cores that others use, too.
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(
     shutil.which("curl") is None, reason="the tutorial calls Florin by curl, which is not here"
 )
