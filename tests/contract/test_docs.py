@@ -70,6 +70,12 @@ def test_every_path_that_the_documentation_names_exists(document: Path) -> None:
     assert not missing
 
 
+def test_the_index_lists_every_decision() -> None:
+    index = ROOT / "docs" / "README.md"
+    listed = {Path(link).name for link in _links(index) if link.startswith("decisions/")}
+    assert listed == {path.name for path in (ROOT / "docs" / "decisions").glob("*.md")}
+
+
 def _links(document: Path) -> Iterator[str]:
     for link in _LINK.findall(_FENCE.sub("", document.read_text())):
         if not link.startswith(("http://", "https://", "mailto:")):

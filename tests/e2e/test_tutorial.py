@@ -50,11 +50,10 @@ def console(settings: Settings, tmp_path: Path) -> Iterator[Console]:
 
 
 @pytest.mark.xdist_group("system")
-# A start, fifteen chapters and their waits: under two minutes even on two cores that others use, too.
+@pytest.mark.xdist_group("system")
+# A start, fifteen chapters and their waits: about two minutes on two cores that others use, too.
 @pytest.mark.timeout(600)
-@pytest.mark.skipif(
-    shutil.which("curl") is None, reason="the tutorial calls Florin by curl, which is not here"
-)
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the tutorial uses curl, which is not here")
 def test_every_command_of_the_tutorial_prints_what_the_tutorial_says(console: Console) -> None:
     exchanges = list(exchanges_of(TUTORIAL))
     assert len(exchanges) > 20, "the tutorial has lost its console blocks"
