@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich import box
 from rich.markup import escape
 from rich.table import Table
@@ -12,6 +14,9 @@ from bench.percentiles import Percentiles
 from bench.report import Report
 from bench.search import Search
 from florin_cli.output import stdout
+
+# Unattributed kernel work is below this; a compiler or another test run is above it.
+_QUIET_MACHINE: Final = 0.1
 
 
 def print_report(report: Report) -> None:
@@ -47,8 +52,11 @@ def _steady(report: Report, steady: Measured) -> Table:
 
 def _print_machine(report: Report) -> None:
     times = report.steady.cpu
-    busy = times.machine_busy_s / times.machine_s if times.machine_s else 0.0
-    stdout.print(f"Machine busy: {busy:.0%}")
+    stdout.print(
+        f"Machine busy: {times.busy_share:.0%}, of which with other things: {times.others_share:.0%}"
+    )
+    if times.others_share > _QUIET_MACHINE:
+        stdout.print("[yellow]Other programs took part of the machine; alone, the numbers are better.[/]")
     if report.pgbench_tps:
         before, after = report.pgbench_tps_before, report.pgbench_tps_after
         ratio = report.ratio_to_pgbench(report.steady.completed_per_s)
