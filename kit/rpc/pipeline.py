@@ -127,10 +127,11 @@ def _around_stream(method: str, contract: MethodContract, answer: Stream) -> Str
     async def call_stream(request: Message, context: Context) -> AsyncIterator[Message]:
         started = time.perf_counter()
         call = _begin(method, context)
-        code = "OK"
+        code, opened = "OK", False
         try:
             _admit(call, contract, request)
             await _send_metadata(call, context)
+            opened = True
             async for response in answer(request, context):
                 yield response
         except asyncio.CancelledError:
@@ -139,6 +140,8 @@ def _around_stream(method: str, contract: MethodContract, answer: Stream) -> Str
         except Exception as error:  # the boundary of the RPC: everything becomes a status here
             refusal = florin_error(error)
             code = refusal.reason
+            if not opened:
+                await _send_metadata(call, context)
             await context.abort(refusal.code, refusal.message, trailing_metadata=trailing_metadata(refusal))
         finally:
             _log(call, code, started)
