@@ -35,7 +35,8 @@ CREATE TABLE payments (
     UNIQUE (psp, psp_reference)
 );
 COMMENT ON TABLE payments IS 'One payment an order; on record before the PSP is called.';
-CREATE INDEX payments_undecided ON payments (look_up_at) WHERE status IN ('PROCESSING', 'UNKNOWN');
+CREATE INDEX payments_undecided ON payments (look_up_at)
+    WHERE status IN ('PROCESSING', 'UNKNOWN', 'REQUIRES_ACTION');
 
 CREATE TABLE webhooks (
     event_id    text PRIMARY KEY,                  -- the PSP's event id: stored and applied once
