@@ -17,7 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.property.saga.psp import Card, Fate
 from tests.property.saga.system import PRICES, System, key_of
 
-CARTS = st.dictionaries(st.sampled_from(sorted(PRICES)), st.integers(1, 3), min_size=1)
+CARTS = st.dictionaries(st.sampled_from(sorted(PRICES)), st.integers(1, 2), min_size=1)
+# Most steps end well; one in five is the last of its process.
+DIES = st.integers(0, 4).map(lambda number: number == 4)
+SERVICES = ["order_svc", "inventory_svc", "payment_svc", "ledger_svc", "notification_svc"]
 
 
 class Saga(RuleBasedStateMachine):
@@ -28,30 +31,36 @@ class Saga(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.system = System(self.loop)
 
-    @initialize(units=st.fixed_dictionaries({sku: st.integers(0, 8) for sku in PRICES}))
-    def the_shop_opens(self, units: dict[str, int]) -> None:
+    @initialize(
+        units=st.fixed_dictionaries({sku: st.integers(0, 12) for sku in PRICES}),
+        pace=st.permutations(SERVICES),
+    )
+    def the_shop_opens(self, units: dict[str, int], pace: list[str]) -> None:
+        self.system.pace = pace
         for sku, delivered in units.items():
             self.system.stock.receive(key_of(sku), delivered)
 
     # Buyers.
 
-    @rule(cart=CARTS, card=st.sampled_from(Card))
-    def an_order_is_placed(self, cart: dict[str, int], card: Card) -> None:
-        self.system.place(cart, card)
+    @rule(carts=st.lists(st.tuples(CARTS, st.sampled_from(Card)), min_size=1, max_size=3))
+    def orders_are_placed(self, carts: list[tuple[dict[str, int], Card]]) -> None:
+        for cart, card in carts:
+            self.system.place(cart, card)
 
     @precondition(lambda self: self.system.psp.waiting())
     @rule(data=st.data(), paid=st.booleans())
     def a_buyer_or_a_bank_decides(self, data: st.DataObject, paid: bool) -> None:
         self.system.psp.decide(data.draw(st.sampled_from(self.system.psp.waiting())), paid=paid)
 
-    @rule()
-    def for_a_moment_all_goes_well(self) -> None:
-        self.system.go_on()
-
     # The bus.
 
     @precondition(lambda self: self.system.bus.under_way)
-    @rule(data=st.data(), dies=st.booleans())
+    @rule()
+    def everything_arrives(self) -> None:
+        self.system.deliver_all()
+
+    @precondition(lambda self: self.system.bus.under_way)
+    @rule(data=st.data(), dies=DIES)
     def a_batch_arrives(self, data: st.DataObject, dies: bool) -> None:
         """Any events of one consumer, in any order; perhaps it dies before it can publish and confirm."""
         consumer = data.draw(st.sampled_from(sorted({p.consumer for p in self.system.bus.under_way})))
@@ -76,9 +85,12 @@ class Saga(RuleBasedStateMachine):
     # The PSP.
 
     @precondition(lambda self: self.system.psp.calls)
-    @rule(data=st.data(), fate=st.sampled_from(Fate))
-    def a_call_meets_its_fate(self, data: st.DataObject, fate: Fate) -> None:
-        self.system.answer_call(data.draw(st.integers(0, len(self.system.psp.calls) - 1)), fate)
+    @rule(data=st.data())
+    def calls_meet_their_fates(self, data: st.DataObject) -> None:
+        """Some of those under way, in any order."""
+        for _ in range(data.draw(st.integers(1, len(self.system.psp.calls)))):
+            index = data.draw(st.integers(0, len(self.system.psp.calls) - 1))
+            self.system.answer_call(index, data.draw(st.sampled_from(Fate)))
 
     @precondition(lambda self: self.system.psp.webhooks)
     @rule(data=st.data())
@@ -135,4 +147,4 @@ class Saga(RuleBasedStateMachine):
 
 
 TestSaga = Saga.TestCase
-TestSaga.settings = settings(max_examples=250, stateful_step_count=60, deadline=None)
+TestSaga.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
