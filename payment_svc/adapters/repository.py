@@ -54,8 +54,7 @@ WHERE p.id = n.id
 _CLAIM: Final = f"""
 UPDATE payments SET look_ups = look_ups + 1,
     look_up_at = now() + make_interval(secs => greatest(%s, least(power(2, least(look_ups, 8)), 60)))
-WHERE id IN (SELECT id FROM payments
-             WHERE look_up_at <= now() AND status IN ('PROCESSING', 'UNKNOWN', 'REQUIRES_ACTION')
+WHERE id IN (SELECT id FROM payments WHERE look_up_at <= now()
              ORDER BY look_up_at LIMIT %s FOR UPDATE SKIP LOCKED)
 RETURNING {_COLUMNS}
 """

@@ -102,11 +102,13 @@ class StripeGateway:
     Args:
         base_url: `https://api.stripe.com`, or the simulator's address.
         return_url: page of the shop to which a bank sends its customer back.
+        timeout_s: how long a call may take.
     """
 
-    def __init__(self, *, api_key: str, base_url: str, return_url: str) -> None:
+    def __init__(self, *, api_key: str, base_url: str, return_url: str, timeout_s: float = TIMEOUT_S) -> None:
         self._return_url = return_url
-        self._http = stripe.AIOHTTPClient(timeout=TIMEOUT_S)
+        self._timeout_s = timeout_s
+        self._http = stripe.AIOHTTPClient(timeout=timeout_s)
         self._client = stripe.StripeClient(
             api_key,
             base_addresses={"api": base_url},
@@ -221,7 +223,7 @@ class StripeGateway:
     async def _request(self, method: str, path: str, **params: Any) -> dict[str, Any]:
         """Make one call and return the JSON of its answer; card and request errors pass as they are."""
         try:
-            async with asyncio.timeout(TIMEOUT_S + 1.0):
+            async with asyncio.timeout(self._timeout_s + 1.0):
                 response = await self._client.raw_request_async(method, path, **params)
         except (stripe.RateLimitError, stripe.AuthenticationError, stripe.PermissionError) as error:
             raise PspUnavailable(str(error)) from error
