@@ -36,6 +36,10 @@ VALUES ('evt_9', 'stock.reserved', 'ord_a', '', '', '', now() - interval '2 min'
 _FALSE_SNAPSHOT: Final = """
 INSERT INTO snapshots SELECT id, '999999999', 5, 2 FROM accounts WHERE kind = 'card'
 """
+_NEVER_SEALED: Final = """
+UPDATE journals SET recorded_at = now() - interval '2 min';
+DELETE FROM seals
+"""
 _FOREIGN_SALE: Final = """
 INSERT INTO reservations (id, order_id, merchant_id, state, expires_at, created_at)
 VALUES ('rsv_x', 'ord_nobody', 'mer_1', 'COMMITTED', now(), now() - interval '5 min')
@@ -76,6 +80,7 @@ LIES: Final[dict[str, list[tuple[str, str, str]]]] = {
     "ledger_append_only": [
         (BOOKS, "UPDATE entries SET amount = amount * 2", "entries/"),
         (BOOKS, "UPDATE journals SET kind = 'x' WHERE id LIKE 'jrn_a%'", "journals from transaction"),
+        (BOOKS, _NEVER_SEALED, "2 journals older than a minute are not sealed"),
         (BOOKS, "DROP TRIGGER append_only ON entries_3", "refuses changes of entries_3"),
         (BOOKS, "ALTER TABLE journals DISABLE TRIGGER append_only", "refuses changes of journals"),
     ],

@@ -143,16 +143,16 @@ def a_cart(**changes: Any) -> CreateCheckoutRequest:
     return CreateCheckoutRequest(**{**values, **changes})
 
 
-async def test_a_call_that_may_be_made_is_answered_with_its_correlation_id(edge: Edge) -> None:
+async def test_a_call_that_may_be_made_is_answered_under_its_correlation_id(edge: Edge) -> None:
     answer, metadata = await edge.call(
         "GetOrder", GetOrderRequest(id="ord_1"), BUYER, {"x-correlation-id": "cor_7"}
     )
     assert answer == Order(id="ord_1")
-    assert metadata["x-correlation-id"] == "cor_7"
+    assert "x-correlation-id" not in metadata, "whoever sent it has it"
     [call] = edge.orders.calls
     assert (str(call.principal), call.trail.correlation_id) == ("buyer:usr_1", "cor_7")
     _, metadata = await edge.call("GetOrder", GetOrderRequest(id="ord_1"), BUYER)
-    assert metadata["x-correlation-id"].startswith("cor_"), "one is made where none was sent"
+    assert metadata["x-correlation-id"] == edge.orders.calls[-1].trail.correlation_id
 
 
 @pytest.mark.parametrize("identity", [{}, {"x-florin-role": "buyer"}, {**BUYER, "x-florin-role": "root"}])
@@ -228,12 +228,10 @@ async def test_a_refusal_of_the_service_keeps_its_reason_status_and_advice(edge:
         raise Exhausted("TOO_MANY_WAITING", "come back", retry_after_s=1.5)
 
     edge.orders.behave = full
-    refusal = await edge.refused(
-        "GetOrder", GetOrderRequest(id="ord_1"), BUYER, {"x-correlation-id": "cor_7"}
-    )
+    refusal = await edge.refused("GetOrder", GetOrderRequest(id="ord_1"), BUYER)
     assert (refusal.code, refusal.http_status) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "429")
     assert (refusal.reason, refusal.retry_s) == ("TOO_MANY_WAITING", 1.5)
-    assert refusal.initial["x-correlation-id"] == "cor_7"
+    assert refusal.initial["x-correlation-id"].startswith("cor_")
 
 
 async def test_a_defect_is_503_and_says_nothing_of_itself(edge: Edge) -> None:
@@ -279,7 +277,8 @@ async def test_a_caller_whose_time_is_up_ends_the_work_done_for_it(edge: Edge) -
     edge.orders.behave = stuck
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await edge.call("GetOrder", GetOrderRequest(id="ord_1"), BUYER, timeout=0.1)
-    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    # Whichever of the two notices first says so.
+    assert caught.value.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
     await asyncio.wait_for(cancelled.wait(), 5)
 
 
@@ -295,15 +294,13 @@ async def test_metadata_of_the_answer_reaches_the_caller(edge: Edge) -> None:
 
 
 async def test_a_stream_is_answered_and_refused_like_any_other_call(edge: Edge) -> None:
-    answers, metadata = await edge.call(
-        "WatchOrder", WatchOrderRequest(id="ord_1"), BUYER, {"x-correlation-id": "cor_7"}
-    )
+    answers, metadata = await edge.call("WatchOrder", WatchOrderRequest(id="ord_1"), BUYER)
     assert [answer.version for answer in answers] == [1, 0]
-    assert metadata["x-correlation-id"] == "cor_7"
+    assert metadata["x-correlation-id"].startswith("cor_")
 
-    refusal = await edge.refused("WatchOrder", WatchOrderRequest(id=""), BUYER, {"x-correlation-id": "cor_8"})
+    refusal = await edge.refused("WatchOrder", WatchOrderRequest(id=""), BUYER)
     assert (refusal.reason, refusal.fields) == ("FIELD_INVALID", ["id"])
-    assert refusal.initial["x-correlation-id"] == "cor_8"
+    assert refusal.initial["x-correlation-id"].startswith("cor_")
 
     async def gone() -> Order:
         raise NotFound("ORDER_NOT_FOUND", "no order of yours has this id")
