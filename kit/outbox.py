@@ -162,11 +162,11 @@ class Outbox:
         }
         async with self._database.connection() as connection:
             rows = await (await connection.execute(_DUE_SQL, parameters)).fetchall()
-        faultpoints.passing(f"{self._source}.relay_claimed")
         envelopes = [
             Envelope.from_row(row, self._types, self._source, self._bus.confirm_subject) for row in rows
         ]
         if envelopes:
+            faultpoints.passing(f"{self._source}.relay_claimed")
             log.warning(
                 "outbox.resent",
                 count=len(envelopes),
