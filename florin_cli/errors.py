@@ -12,6 +12,8 @@ EXIT_USAGE: Final = 2
 EXIT_NOT_RUNNING: Final = 3
 # What a shell reports for a program ended by Ctrl-C.
 EXIT_INTERRUPTED: Final = 130
+# And for one ended by SIGTERM.
+EXIT_TERMINATED: Final = 143
 
 
 class CommandError(Exception):

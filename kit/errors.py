@@ -1,7 +1,7 @@
 """One tree of errors, each with a reason that programs can rely on and a message that people can act on.
 
 Raised in domain and application code; `kit.rpc.status` is the one place that turns them into gRPC and HTTP.
-`docs/reference/errors.md` is generated from this module.
+What the edge refuses by itself is in the same catalogue. `docs/reference/errors.md` is generated from it.
 """
 
 from __future__ import annotations
@@ -124,12 +124,37 @@ class Unavailable(FlorinError):
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
-    """What a reason means, for the catalogue."""
+class EdgeAnswer:
+    """How the edge refuses by itself, where no service had a say.
 
-    error: type[FlorinError]
+    Attributes:
+        over_grpc: another code for gRPC callers.
+    """
+
+    code: StatusCode
+    http_statuses: tuple[int, ...]
+    over_grpc: StatusCode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a reason means, for the catalogue, and who answers it: a service, or only the edge."""
+
+    error: type[FlorinError] | EdgeAnswer
     when: str
     way_out: str
+
+    @property
+    def code(self) -> StatusCode:
+        """The gRPC code that every answer with this reason has."""
+        return self.error.code
+
+    @property
+    def http_statuses(self) -> tuple[int, ...]:
+        """The HTTP statuses that an answer with this reason may have."""
+        if isinstance(self.error, EdgeAnswer):
+            return self.error.http_statuses
+        return (self.error.http_status,)
 
 
 REASONS: Final[dict[str, Meaning]] = {
@@ -209,10 +234,10 @@ REASONS: Final[dict[str, Meaning]] = {
     "ACCOUNT_NOT_FOUND": Meaning(
         NotFound, "Nothing was ever posted to this account.", "Check the account code."
     ),
-    "METHOD_NOT_FOUND": Meaning(NotFound, "There is no such call.", "See the API reference."),
     "CARD_DECLINED": Meaning(
         Declined,
-        "The PSP refused; `decline_code` in the metadata says why.",
+        "Kept for direct payments: the PSP refused; `decline_code` in the metadata says why. An order whose"
+        " card is declined ends in `FAILED` instead.",
         "Ask the buyer for another payment method.",
     ),
     "REQUEST_IN_PROGRESS": Meaning(
@@ -267,12 +292,47 @@ REASONS: Final[dict[str, Meaning]] = {
     ),
     "PSP_UNAVAILABLE": Meaning(
         Unavailable,
-        "The PSP does not answer; the outcome is looked up, never assumed.",
+        "Kept for direct payments: the PSP does not answer; the outcome is looked up, never assumed.",
         "Read the payment again later.",
     ),
     "DEADLINE_EXCEEDED": Meaning(
         Unavailable,
         "The caller's time was up before there was an answer; the request may still take effect.",
         "Send it again with the same key: it has effect once.",
+    ),
+    "REQUEST_MALFORMED": Meaning(
+        EdgeAnswer(StatusCode.INVALID_ARGUMENT, (400, 415)),
+        "No JSON, a value of a wrong type, an unknown query parameter, an ambiguous path or header.",
+        "The message says what was not understood; correct it.",
+    ),
+    "ROUTE_NOT_FOUND": Meaning(
+        EdgeAnswer(StatusCode.NOT_FOUND, (404,), over_grpc=StatusCode.UNIMPLEMENTED),
+        "There is no such method and path. Internal RPCs look the same from outside.",
+        "See the API reference.",
+    ),
+    "REQUEST_TIMEOUT": Meaning(
+        EdgeAnswer(StatusCode.DEADLINE_EXCEEDED, (408,)),
+        "The request did not arrive in time.",
+        "Send it again, all of it within 30 seconds.",
+    ),
+    "REQUEST_TOO_LARGE": Meaning(
+        EdgeAnswer(StatusCode.INVALID_ARGUMENT, (413, 431)),
+        "The body is above 256 KiB, or the headers are above 32 KiB.",
+        "Send less.",
+    ),
+    "RATE_LIMITED": Meaning(
+        EdgeAnswer(StatusCode.RESOURCE_EXHAUSTED, (429,)),
+        "The edge was asked too much at once.",
+        "Send it again, with the same key, after the seconds in `retry-after`.",
+    ),
+    "SERVICE_TIMEOUT": Meaning(
+        EdgeAnswer(StatusCode.DEADLINE_EXCEEDED, (504,)),
+        "The service behind the edge did not answer in time; the request may still take effect.",
+        "Send it again with the same key: it has effect once.",
+    ),
+    "INTERNAL": Meaning(
+        EdgeAnswer(StatusCode.INTERNAL, (500,)),
+        "The edge itself failed.",
+        "Report the request id.",
     ),
 }

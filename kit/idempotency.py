@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from kit.database import STORE_UNAVAILABLE, Connection
+from kit.database import STORE_UNAVAILABLE, Connection, Database
 from kit.errors import Conflict, FlorinError, KeyReused, Unavailable
 from kit.step import Step, Steps
 
@@ -193,14 +193,6 @@ class IdempotentBatch(Generic[C, M]):
         for _ in range(_ROUNDS):
             try:
                 outcomes = await self._steps.take(lambda step: self._body(step, calls))
-            except psycopg.errors.UniqueViolation as error:
-                if error.diag.constraint_name != "idempotency_keys_pkey":
-                    raise
-                continue  # Another replica was first: it has the answer now.
-            except (psycopg.IntegrityError, psycopg.DataError):
-                if len(calls) == 1:
-                    raise
-                return await self._run_one_by_one(calls)
             except STORE_UNAVAILABLE as error:
                 log.warning("idempotent_batch.store_unavailable", error=repr(error))
                 refusal = Unavailable(
@@ -209,6 +201,13 @@ class IdempotentBatch(Generic[C, M]):
                     retry_after_s=1.0,
                 )
                 return {call.key.identity: (call.key.fingerprint, refusal) for call in calls}
+            except Exception as error:  # the boundary of the batch: one bad command must not stop the others
+                if _lost_the_race(error):
+                    continue  # Another replica was first: it has the answer now.
+                if len(calls) == 1:
+                    return {calls[0].key.identity: (calls[0].key.fingerprint, error)}
+                log.warning("idempotent_batch.split", error=repr(error))
+                return await self._run_one_by_one(calls)
             self._remember(calls, outcomes)
             return outcomes
         conflict = Conflict(
@@ -220,10 +219,7 @@ class IdempotentBatch(Generic[C, M]):
         """Run each call as a step of its own, so that a bad one fails alone."""
         outcomes: Outcomes[M] = {}
         for call in calls:
-            try:
-                outcomes.update(await self._run([call]))
-            except psycopg.Error as error:
-                outcomes[call.key.identity] = (call.key.fingerprint, error)
+            outcomes.update(await self._run([call]))
         return outcomes
 
     async def _body(self, step: Step, calls: Sequence[Keyed[C]]) -> Outcomes[M]:
@@ -300,3 +296,21 @@ class IdempotentBatch(Generic[C, M]):
 
     def _replay(self, response: bytes) -> Answer[M]:
         return Answer(self._response.FromString(response), replayed=True)
+
+
+def _lost_the_race(error: Exception) -> bool:
+    """Return whether another transaction used one of the keys between our look and our write."""
+    return (
+        isinstance(error, psycopg.errors.UniqueViolation)
+        and error.diag.constraint_name == "idempotency_keys_pkey"
+    )
+
+
+async def prune(database: Database) -> int:
+    """Delete keys whose time is over, some thousand at a time, and return how many."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "DELETE FROM idempotency_keys WHERE (principal, method, key) IN (SELECT principal, method, key"
+            " FROM idempotency_keys WHERE expires_at <= now() ORDER BY expires_at LIMIT 5000)"
+        )
+        return cursor.rowcount

@@ -9,6 +9,7 @@ bad one fails. An event that fails is not confirmed, so its sender sends it agai
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -26,7 +27,7 @@ from kit.database import STORE_UNAVAILABLE
 from kit.dead_letters import DeadLetter
 from kit.events import SHARDS, EventType, NewEvent, Received, event_type
 from kit.ids import NewId
-from kit.step import Step, Steps
+from kit.step import Step, Steps, to_the_end
 from kit.trail import Trail
 
 S = TypeVar("S")
@@ -110,7 +111,7 @@ class Pump(Generic[S]):
         while True:
             messages = await pull.take(linger_s=self._linger.seconds())
             self._linger.took(len(messages))
-            await asyncio.shield(self._finish(pull, messages))
+            await to_the_end(self._finish(pull, messages))
 
     async def _finish(self, pull: Pull, messages: Sequence[Msg]) -> None:
         await self.handle(messages)
@@ -200,10 +201,11 @@ class Pump(Generic[S]):
         return [delivery]
 
     async def _bury(self, delivery: _Delivery, problem: str) -> None:
-        headers = dict(delivery.message.headers or {})
+        # Postgres takes no zero characters, and nothing must keep a bad event from being put aside.
+        headers = {k: v.replace("\0", "") for k, v in (delivery.message.headers or {}).items()}
         letter = DeadLetter(
             consumer=self._consumer,
-            event_id=delivery.event_id,
+            event_id=delivery.event_id.replace("\0", ""),
             type=headers.get("ce-type", "").removeprefix("florin."),
             aggregate_id=headers.get("ce-subject", ""),
             payload=delivery.message.data,
@@ -229,15 +231,16 @@ class Pump(Generic[S]):
         headers = message.headers or {}
         event_id = headers.get("ce-id", "")
         name = headers.get("ce-type", "").removeprefix("florin.")
-        attempt = int(headers.get("florin-attempt") or 1)
         confirm_to = headers.get("florin-confirm-to", "")
         type_ = self._by_name.get(name)
         event: Received[Any] | None = None
+        attempt = 1
         problem = ""
         if type_ is None or not event_id:
             problem = f"not an event of ours: type {name!r}, id {event_id!r}"
         else:
             try:
+                attempt = int(headers.get("florin-attempt") or 1)
                 event = Received(
                     id=event_id,
                     message=type_.message.FromString(message.data),
@@ -245,13 +248,13 @@ class Pump(Generic[S]):
                     time=parse_time(headers.get("ce-time", "")),
                     attempt=attempt,
                 )
-            except DecodeError as error:
-                problem = f"payload is no {type_.message.DESCRIPTOR.full_name}: {error}"
+            except (DecodeError, ValueError) as error:
+                problem = f"not readable as {type_.message.DESCRIPTOR.full_name}: {error}"
         return _Delivery(
             message,
             event,
             type_,
-            event_id or f"unreadable-{message.subject}",
+            event_id or f"unreadable-{hashlib.sha256(message.data).hexdigest()[:32]}",
             confirm_to,
             attempt,
             problem,

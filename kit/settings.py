@@ -14,16 +14,27 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FLORIN_", frozen=True, extra="ignore")
 
+    # Address that the gRPC server listens on.
     bind_host: str = "127.0.0.1"
+    # The service's own database, as the role that may do only what the migrations grant.
     database_url: str = Field(repr=False)
+    # The same database as the role that owns the schema; for `migrate` only.
     migrate_database_url: str = Field(default="", repr=False)
+    # Where events are published and pulled.
     nats_url: str = "nats://127.0.0.1:42229"
+    # Where answers to repeated requests are remembered; the service works without it.
     redis_url: str = "redis://127.0.0.1:63799"
+    # Collector that takes spans by OTLP over gRPC; without one nothing is traced.
     otlp_endpoint: str = ""
+    # Share of the requests without a trace of their own that is traced.
     trace_sample_ratio: float = Field(default=1.0, ge=0.0, le=1.0)
+    # `auto` is JSON off a terminal and readable on one.
     log_format: Literal["auto", "json", "console"] = "auto"
+    # The least important lines that are written.
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    # Which of the replicas this process is, counted from 0: each handles the shards that are its own.
     replica_index: int = Field(default=0, ge=0)
+    # How many replicas there are; all of them must be told the same.
     replica_count: int = Field(default=1, ge=1, le=16)
     # Signs page tokens. Left out, each process makes its own: then tokens end with it, and replicas do not
     # know each other's.

@@ -10,6 +10,7 @@ from kit.settings import ServiceSettings
 class Settings(ServiceSettings):
     """Settings of the ledger service."""
 
+    # Port of the gRPC server.
     port: int = Field(default=50054, validation_alias="FLORIN_LEDGER_PORT")
     # How long calls gather before they are posted in one commit.
     posting_linger_ms: int = Field(default=3, ge=0, le=100)

@@ -14,14 +14,17 @@ from notification_svc.domain.message import header_text
 class Settings(ServiceSettings):
     """Settings of this service beside those that all share."""
 
+    # Port of the gRPC server.
     port: int = Field(50055, validation_alias="FLORIN_NOTIFICATION_PORT")
     # Nobody waits for an e-mail in milliseconds, and a fuller batch is a cheaper one.
     event_linger_ms: int = Field(default=60, ge=0, le=1_000)
+    # Everything this installation keeps.
     data_dir: Path = Path(".florin")
     # Where e-mails land when no SMTP server is set; the folder `mailbox` of the data by default.
     mailbox_dir: Path | None = None
     # `smtp://user:password@host:587` or `smtps://…`; empty means the mailbox folder.
     smtp_url: str = Field(default="", repr=False)
+    # Sender of the e-mails.
     mail_from: str = "Florin <no-reply@florin.example>"
 
     @property

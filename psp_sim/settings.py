@@ -27,15 +27,19 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FLORIN_", frozen=True, extra="ignore")
 
+    # Address to listen on.
     bind_host: str = "127.0.0.1"
     # 0 lets the kernel choose; the start-up log line says which port it was.
     psp_sim_port: int = Field(default=12111, ge=0, le=65535)
     # How a buyer's browser reaches the 3-D Secure page; empty means by the address bound to.
     psp_sim_public_url: str = ""
+    # Its state is in `psp_sim` below.
     data_dir: Path = Path(".florin")
+    # Port of the edge, where webhooks go by default.
     edge_port: int = Field(default=8080, ge=1, le=65535)
     # Any key that starts with sk_test_ is accepted while this is empty, else only this one.
     psp_api_key: SecretStr = SecretStr("")
+    # What webhooks are signed with.
     psp_webhook_secret: SecretStr = SecretStr("whsec_florin_simulator")
     # Empty means the edge's own webhook route.
     psp_webhook_url: str = ""
@@ -43,6 +47,7 @@ class Settings(BaseSettings):
     psp_webhook_events: str = ""
     # The same seed rolls the same dice for error_rate and its kin; ids stay random.
     psp_sim_seed: int | None = None
+    # The least important lines that are written.
     log_level: str = "info"
 
     @property

@@ -1,7 +1,8 @@
 """Generate everything that follows from the protos: `make gen`.
 
-Writes `gen/python` (messages, gRPC stubs, types) and two descriptor sets in `.build`: `florin.binpb`
-with comments, for buf's lint and breaking checks, and the same compiled set that Envoy transcodes by.
+Compiles the protos, with comments, into `.build/florin.binpb`, which buf lints and compares; writes
+`gen/python` (messages, gRPC stubs, types); then lets `tools/generate_docs.py` write the reference pages, in
+a process of its own that sees the new code.
 
 google/* comes from the `googleapis-common-protos` package and buf/validate from the descriptor inside
 `protovalidate`; neither is copied into `protos/`.
@@ -10,6 +11,7 @@ google/* comes from the `googleapis-common-protos` package and buf/validate from
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from protovalidate._gen.buf.validate import validate_pb
 ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
 BUILD = ROOT / ".build"
+IMAGE = BUILD / "florin.binpb"
 PYTHON_OUT = ROOT / "gen" / "python"
 SITE_PACKAGES = Path(sysconfig.get_paths()["purelib"])
 WELL_KNOWN = Path(grpc_tools.__file__).parent / "_proto"
@@ -34,34 +37,39 @@ EXTRA_FILES = ("google/rpc/status.proto", "google/rpc/error_details.proto")
 VALIDATE_PROTO = "buf/validate/validate.proto"
 
 
-def run_protoc(*arguments: str) -> None:
+def run_protoc(*arguments: str, protos: Path = PROTOS) -> None:
     """Run the protoc inside grpcio-tools; raise SystemExit with its message if it refuses."""
-    command = ["protoc", f"-I{PROTOS}", f"-I{SITE_PACKAGES}", f"-I{WELL_KNOWN}", *arguments]
+    command = ["protoc", f"-I{protos}", f"-I{SITE_PACKAGES}", f"-I{WELL_KNOWN}", *arguments]
     if protoc.main(command) != 0:
         raise SystemExit("protoc refused the protos; its message is above")
 
 
-def validate_descriptor_set() -> Path:
+def compile_image(image: Path, protos: Path = PROTOS) -> None:
+    """Compile all protos of a folder, with what they import and their comments, into one file."""
+    image.parent.mkdir(parents=True, exist_ok=True)
+    run_protoc(
+        f"--descriptor_set_in={validate_descriptor_set(image.parent)}",
+        f"--descriptor_set_out={image}",
+        "--include_imports",
+        "--include_source_info",
+        *_proto_names(protos),
+        *EXTRA_FILES,
+        protos=protos,
+    )
+
+
+def validate_descriptor_set(folder: Path) -> Path:
     """Write buf/validate's descriptor, taken from the installed protovalidate, and return the file."""
     file = FileDescriptorProto.FromString(validate_pb.desc().proto.to_binary())
-    path = BUILD / "validate.binpb"
+    path = folder / "validate.binpb"
     path.write_bytes(FileDescriptorSet(file=[file]).SerializeToString())
     return path
 
 
 def generate(out: Path) -> None:
-    """Generate all outputs, the Python ones below `out`."""
-    BUILD.mkdir(exist_ok=True)
-    validate = validate_descriptor_set()
-    files = sorted(str(path.relative_to(PROTOS)) for path in PROTOS.rglob("*.proto"))
-    run_protoc(
-        f"--descriptor_set_in={validate}",
-        f"--descriptor_set_out={BUILD / 'florin.binpb'}",
-        "--include_imports",
-        "--include_source_info",
-        *files,
-        *EXTRA_FILES,
-    )
+    """Generate the Python modules below `out`."""
+    validate = validate_descriptor_set(BUILD)
+    files = _proto_names(PROTOS)
     for package in ("florin", "buf"):
         shutil.rmtree(out / package, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
@@ -87,6 +95,10 @@ def generate(out: Path) -> None:
         (out / package / "py.typed").touch()
 
 
+def _proto_names(protos: Path) -> list[str]:
+    return sorted(str(path.relative_to(protos)) for path in protos.rglob("*.proto"))
+
+
 def check_clean() -> None:
     """Exit with the differing files if `gen/` is not what the protos generate."""
     status = subprocess.run(
@@ -100,13 +112,28 @@ def check_clean() -> None:
         raise SystemExit(f"gen/ is not what the protos generate; commit the result of `make gen`:\n{status}")
 
 
+def run_docs(options: list[str]) -> None:
+    """Write or check the reference pages; exit with the message of what is wrong."""
+    command = [sys.executable, "-m", "tools.generate_docs", *options]
+    path = os.pathsep.join([str(PYTHON_OUT), os.environ.get("PYTHONPATH", "")])
+    if subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, check=False).returncode:
+        raise SystemExit(1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="fail if gen/ differs from the committed state")
+    parser.add_argument("--check", action="store_true", help="fail if anything committed would change")
+    parser.add_argument("--image", type=Path, help="only compile the protos into this file")
+    parser.add_argument("--protos", type=Path, default=PROTOS, help="with --image: the protos to compile")
     arguments = parser.parse_args()
+    if arguments.image:
+        compile_image(arguments.image, arguments.protos)
+        return
+    compile_image(IMAGE)
     generate(PYTHON_OUT)
     if arguments.check:
         check_clean()
+    run_docs(["--check"] if arguments.check else [])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
+from florin_cli import calls, catalogue
 from florin_cli.output import stderr, stdout
 from florin_cli.runner import control
 from florin_cli.runner.secrets import secrets_file
@@ -44,6 +45,14 @@ def up(
     else:
         stdout.print(f"Up and healthy after {time.monotonic() - began_at:.1f} s.")
     stdout.print(_addresses(settings, state))
+    if not only:
+        calls.run(_stock_shelf(settings))
+
+
+async def _stock_shelf(settings: Settings) -> None:
+    """So that there is something to buy; what is there already stays as it is."""
+    async with calls.merchant(settings, catalogue.MERCHANT) as merchant:
+        await catalogue.stock_shelf(merchant)
 
 
 def _progress(state: State) -> Table:

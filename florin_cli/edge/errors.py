@@ -8,6 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from grpc import StatusCode
+
+from kit.errors import REASONS, EdgeAnswer
+
 Json = dict[str, Any]
 
 # What Envoy or one of its filters says; often the only one who knows what was wrong.
@@ -19,47 +23,57 @@ TRY_AGAIN: Final = "the service is restarting or overloaded; repeat with the sam
 
 @dataclass(frozen=True, slots=True)
 class EdgeError:
-    """One answer of the edge.
+    """One answer of the edge; what its reason means, and its gRPC codes, are in the common catalogue.
 
-    `status` is what Envoy would answer, `answer_status` what callers get instead. `code` is the
-    gRPC code, `code_over_grpc` another one for gRPC callers.
+    `status` is what Envoy would answer, `answer_status` what callers get instead.
     """
 
     status: int
-    code: int
     reason: str
     message: str
     answer_status: int | None = None
-    code_over_grpc: int | None = None
     retry_after_s: int | None = None
+
+    def __post_init__(self) -> None:
+        assert self.answered in REASONS[self.reason].http_statuses, f"{self.answered} is no {self.reason}"
+
+    @property
+    def answered(self) -> int:
+        """The HTTP status that callers get."""
+        return self.answer_status or self.status
+
+    @property
+    def code(self) -> int:
+        """The gRPC code in the body of a REST answer."""
+        return _number(REASONS[self.reason].code)
+
+    @property
+    def code_over_grpc(self) -> int:
+        """The gRPC code that gRPC callers get."""
+        error = REASONS[self.reason].error
+        return _number((isinstance(error, EdgeAnswer) and error.over_grpc) or error.code)
 
 
 # By status, because that is all that Envoy's filters have in common.
 EDGE_ERRORS: Final = (
-    EdgeError(400, 3, "REQUEST_MALFORMED", f"the request is malformed: {ENVOYS_WORDS}"),
-    EdgeError(401, 16, "UNAUTHENTICATED", f"send a valid bearer token: {ENVOYS_WORDS}"),
+    EdgeError(400, "REQUEST_MALFORMED", f"the request is malformed: {ENVOYS_WORDS}"),
+    EdgeError(401, "UNAUTHENTICATED", f"send a valid bearer token: {ENVOYS_WORDS}"),
     # jwt_authn tells a token made for somebody else from an invalid one; to us both are none.
     EdgeError(
-        403,
-        16,
-        "UNAUTHENTICATED",
-        f"send a token made for florin-edge: {ENVOYS_WORDS}",
-        answer_status=401,
+        403, "UNAUTHENTICATED", f"send a token made for florin-edge: {ENVOYS_WORDS}", answer_status=401
     ),
-    # gRPC has a code of its own for an RPC that nobody serves.
-    EdgeError(404, 5, "ROUTE_NOT_FOUND", ENVOYS_WORDS, code_over_grpc=12),
-    EdgeError(408, 4, "REQUEST_TIMEOUT", "the request did not arrive in time"),
-    EdgeError(413, 3, "REQUEST_TOO_LARGE", "the body may have up to {max_request_bytes} bytes"),
-    EdgeError(415, 3, "REQUEST_MALFORMED", f"the request is malformed: {ENVOYS_WORDS}"),
-    EdgeError(431, 3, "REQUEST_TOO_LARGE", "the headers may have up to 32 KiB"),
-    EdgeError(429, 8, "RATE_LIMITED", "too many requests; try again later", retry_after_s=1),
-    EdgeError(500, 13, "INTERNAL", "the edge failed; report the request id"),
+    EdgeError(404, "ROUTE_NOT_FOUND", ENVOYS_WORDS),
+    EdgeError(408, "REQUEST_TIMEOUT", "the request did not arrive in time"),
+    EdgeError(413, "REQUEST_TOO_LARGE", "the body may have up to {max_request_bytes} bytes"),
+    EdgeError(415, "REQUEST_MALFORMED", f"the request is malformed: {ENVOYS_WORDS}"),
+    EdgeError(431, "REQUEST_TOO_LARGE", "the headers may have up to 32 KiB"),
+    EdgeError(429, "RATE_LIMITED", "too many requests; try again later", retry_after_s=1),
+    EdgeError(500, "INTERNAL", "the edge failed; report the request id"),
     # A connection that broke in the middle of an answer is to callers what a refused one is.
-    EdgeError(502, 14, "SERVICE_UNAVAILABLE", TRY_AGAIN, answer_status=503, retry_after_s=1),
-    EdgeError(503, 14, "SERVICE_UNAVAILABLE", TRY_AGAIN, retry_after_s=1),
+    EdgeError(502, "SERVICE_UNAVAILABLE", TRY_AGAIN, answer_status=503, retry_after_s=1),
+    EdgeError(503, "SERVICE_UNAVAILABLE", TRY_AGAIN, retry_after_s=1),
     EdgeError(
         504,
-        4,
         "SERVICE_TIMEOUT",
         "no answer in time, so the outcome is unknown; repeat with the same idempotency key",
         retry_after_s=1,
@@ -90,7 +104,7 @@ def _rest_mapper(error: EdgeError, message: str) -> Json:
     }
     return {
         "filter": {"and_filter": {"filters": [_status_is(error.status), _IS_REST]}},
-        "status_code": error.answer_status or error.status,
+        "status_code": error.answered,
         "body_format_override": {"json_format": body, "content_type": "application/json"},
         "headers_to_add": _retry_after(error),
     }
@@ -99,13 +113,18 @@ def _rest_mapper(error: EdgeError, message: str) -> Json:
 def _grpc_mapper(error: EdgeError, message: str) -> Json:
     # Envoy would choose the code by the status, which gives UNKNOWN or UNAVAILABLE for half of
     # these.
-    code = _header("grpc-status", error.code_over_grpc or error.code)
+    code = _header("grpc-status", error.code_over_grpc)
     return {
         "filter": _status_is(error.status),
-        "status_code": error.answer_status or error.status,
+        "status_code": error.answered,
         "body_format_override": {"text_format_source": {"inline_string": message}},
         "headers_to_add": [code, *_retry_after(error)],
     }
+
+
+def _number(code: StatusCode) -> int:
+    number: int = code.value[0]
+    return number
 
 
 def _retry_after(error: EdgeError) -> list[Json]:

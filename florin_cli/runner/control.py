@@ -30,6 +30,9 @@ _DOWN_DEADLINE_S: Final = 75.0
 # Short enough that nobody notices, long enough to leave the processor to those who start.
 _LOOK_S: Final = 0.05
 
+# A folder in the data directory that is there even if no system ever ran in it: the demo's own.
+DEMO_FOLDER: Final = "demo"
+
 # A process that fails has usually said why in this many lines.
 _TAIL_LINES: Final = 20
 
@@ -101,7 +104,8 @@ def reset(settings: Settings) -> None:
     data_dir = settings.data_dir
     if not data_dir.exists():
         return
-    if not settings.run_dir.is_dir() and any(data_dir.iterdir()):
+    strangers = {path.name for path in data_dir.iterdir()} - {DEMO_FOLDER}
+    if strangers and not settings.run_dir.is_dir():
         raise CommandError(
             f"{data_dir} does not look like a data directory of Florin, so it is not deleted.",
             way_out="Check FLORIN_DATA_DIR.",
@@ -136,7 +140,7 @@ def _spawn(settings: Settings, *, only: Sequence[str], dies_with_caller: bool) -
     with (settings.logs_dir / "supervisor.log").open("ab") as log:
         return subprocess.Popen(
             command,
-            env=_environment(settings),
+            env=environment(settings),
             cwd=checkout_root(),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -157,7 +161,7 @@ def _refuse_part(settings: Settings, found: State, *, only: Sequence[str]) -> No
         )
 
 
-def _environment(settings: Settings) -> Mapping[str, str]:
+def environment(settings: Settings) -> Mapping[str, str]:
     """Ours, with every setting as it is in `settings`, wherever it came from."""
     names = {f"FLORIN_{field.upper()}" for field in type(settings).model_fields}
     given = {name: value for name, value in os.environ.items() if name not in names}

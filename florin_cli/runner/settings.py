@@ -40,10 +40,14 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FLORIN_", frozen=True, env_ignore_empty=True)
 
+    # Everything a system keeps: databases, keys, logs, e-mails. `.florin` in the checkout by default.
     data_dir: Path = Field(default_factory=lambda: checkout_root() / ".florin")
+    # Address that everything listens on; Envoy's admin page never leaves the machine.
     bind_host: str = "127.0.0.1"
 
+    # Where REST, gRPC and gRPC-Web callers connect to.
     edge_port: Port = 8080
+    # Where each of the others listens.
     envoy_admin_port: Port = 9901
     order_port: Port = 50051
     inventory_port: Port = 50052
@@ -55,6 +59,7 @@ class Settings(BaseSettings):
     nats_port: Port = 42229
     redis_port: Port = 63799
 
+    # How many processes of a service share its work.
     replicas_order: Replicas = 1
     replicas_inventory: Replicas = 1
     replicas_payment: Replicas = 1
@@ -65,20 +70,26 @@ class Settings(BaseSettings):
     # listens on 50151.
     replica_port_step: Annotated[int, Field(ge=1)] = 100
 
-    # A folder with `postgres` and `initdb`; a program; or the address of one that already runs,
-    # which is then used and watched but neither started nor stopped.
+    # Folder with a `postgres` and `initdb` of your own in place of the bundled ones.
     postgres_bin: Path | None = None
-    postgres_url: str | None = None
+    # A program of your own in place of the bundled one.
     nats_bin: Path | None = None
-    nats_url: str | None = None
     redis_bin: Path | None = None
-    redis_url: str | None = None
     envoy_bin: Path | None = None
+    # Address of a server that runs already: it is used and watched, but neither started nor stopped.
+    postgres_url: str | None = None
+    nats_url: str | None = None
+    redis_url: str | None = None
 
+    # Folder that e-mails land in when no SMTP server is set; `mailbox` in the data by default.
     mailbox_dir: Path | None = None
+    # Mail server, `smtp://user:password@host:587` or `smtps://…`; without one the mailbox folder is used.
     smtp_url: str = ""
+    # Collector that takes spans by OTLP over gRPC; without one nothing is traced.
     otlp_endpoint: str = ""
+    # Share of the requests without a trace of their own that is traced.
     trace_sample_ratio: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
+    # How the services write their logs.
     log_format: Literal["json", "console"] = "json"
 
     @field_validator("data_dir", "mailbox_dir")

@@ -127,10 +127,11 @@ def _around_stream(method: str, contract: MethodContract, answer: Stream) -> Str
     async def call_stream(request: Message, context: Context) -> AsyncIterator[Message]:
         started = time.perf_counter()
         call = _begin(method, context)
-        code = "OK"
+        code, opened = "OK", False
         try:
             _admit(call, contract, request)
             await _send_metadata(call, context)
+            opened = True
             async for response in answer(request, context):
                 yield response
         except asyncio.CancelledError:
@@ -139,6 +140,8 @@ def _around_stream(method: str, contract: MethodContract, answer: Stream) -> Str
         except Exception as error:  # the boundary of the RPC: everything becomes a status here
             refusal = florin_error(error)
             code = refusal.reason
+            if not opened:
+                await _send_metadata(call, context)
             await context.abort(refusal.code, refusal.message, trailing_metadata=trailing_metadata(refusal))
         finally:
             _log(call, code, started)
@@ -239,8 +242,11 @@ def _fingerprint(method: str, request: Message, contract: MethodContract) -> byt
 
 
 async def _send_metadata(call: Call, context: Context) -> None:
-    call.reply_metadata["x-correlation-id"] = call.trail.correlation_id
-    await context.send_initial_metadata(tuple(call.reply_metadata.items()))
+    """Send what the answer carries besides its message; the edge sends the correlation id by itself."""
+    if "x-correlation-id" not in call.metadata:
+        call.reply_metadata["x-correlation-id"] = call.trail.correlation_id
+    if call.reply_metadata:
+        await context.send_initial_metadata(tuple(call.reply_metadata.items()))
 
 
 def _log(call: Call, code: str, started: float) -> None:

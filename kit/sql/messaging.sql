@@ -23,6 +23,8 @@ CREATE TABLE inbox (
     received_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (consumer, event_id)
 );
+-- Rows come in the order of their time, so the smallest kind of index finds the old ones.
+CREATE INDEX inbox_age ON inbox USING brin (received_at);
 COMMENT ON TABLE inbox IS 'One row per effect of an event; makes every handler happen once.';
 
 CREATE TABLE dead_letters (

@@ -91,7 +91,7 @@ async def service(
         await opener()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         yield Service(runtime, channel)
-    for closer in reversed(runtime.closers):
+    for closer in [*runtime.doors, *reversed(runtime.closers)]:
         await closer()
 
 

@@ -82,12 +82,12 @@ class Ledger:
         async with await psycopg.AsyncConnection.connect(self.urls.superuser_url) as connection:
             await connection.execute("SET session_replication_role = replica")
             for statement in statements:
-                await connection.execute(statement)  # type: ignore[arg-type]  # the test's own text
+                await connection.execute(statement)
 
     async def rows(self, url: str, statement: str) -> list[tuple[Any, ...]]:
         """Return what a statement returns to whoever has this address."""
         async with await psycopg.AsyncConnection.connect(url) as connection:
-            cursor = await connection.execute(statement)  # type: ignore[arg-type]  # the test's own text
+            cursor = await connection.execute(statement)
             return await cursor.fetchall() if cursor.description else []
 
     async def count(self, table: str) -> int:

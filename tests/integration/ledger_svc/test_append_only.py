@@ -9,6 +9,15 @@ from tests.integration.ledger_svc.books import Ledger, transfer
 
 BOOKS = ("journals", "entries", "entries_0", "snapshots", "seals", "accounts", "balance_headers")
 
+SLIPPED_IN = """
+INSERT INTO entries (account_id, journal_id, amount, txid)
+SELECT account_id, journal_id, 1, txid FROM entries WHERE seq = 3
+"""
+LOST_SEAL = """
+DELETE FROM seals WHERE shard = 'journals'
+    AND from_txid = (SELECT from_txid FROM seals ORDER BY from_txid OFFSET 12 LIMIT 1)
+"""
+
 
 @pytest.fixture(autouse=True)
 async def some_history(ledger: Ledger) -> None:
@@ -84,25 +93,13 @@ async def test_untouched_books_verify(ledger: Ledger) -> None:
     [
         ("UPDATE entries SET amount = amount + 1 WHERE seq = 1", "entries"),
         ("DELETE FROM entries WHERE seq = 2", "entries"),
-        (
-            ("INSERT INTO entries (account_id, journal_id, amount, txid)"
-            " SELECT account_id, journal_id, 1, txid FROM entries WHERE seq = 3"),
-            "entries",
-        ),
+        (SLIPPED_IN, "entries"),
         ("UPDATE journals SET kind = 'x' WHERE id = (SELECT min(id) FROM journals)", "journals"),
-        (
-            ("UPDATE journals SET effective_at = effective_at - interval '1 day'"
-            " WHERE id = (SELECT min(id) FROM journals)"),
-            "journals",
-        ),
+        ("UPDATE journals SET effective_at = effective_at - interval '1 day'", "journals"),
         ("DELETE FROM journals WHERE id = (SELECT min(id) FROM journals)", "journals"),
         ("UPDATE accounts SET code = 'card:me:EUR', base = 'card:me:EUR' WHERE id = 1", "accounts"),
         ("UPDATE seals SET hash = sha256('x') WHERE shard = 'journals'", "journals"),
-        (
-            ("DELETE FROM seals WHERE shard = 'journals'"
-            " AND from_txid = (SELECT from_txid FROM seals ORDER BY from_txid OFFSET 12 LIMIT 1)"),
-            "journals",
-        ),
+        (LOST_SEAL, "journals"),
     ],
 )
 async def test_a_superusers_hand_edit_is_found(ledger: Ledger, edit: str, shard: str) -> None:

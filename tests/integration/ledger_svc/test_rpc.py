@@ -42,7 +42,7 @@ async def stub(ledger: Ledger) -> AsyncIterator[ledger_service_pb2_grpc.LedgerSe
     )
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-        yield ledger_service_pb2_grpc.LedgerServiceStub(channel)  # type: ignore[misc]
+        yield ledger_service_pb2_grpc.LedgerServiceStub(channel)
     await server.stop()
     await desk.stop()
 

@@ -15,7 +15,7 @@ def reservation(state: State) -> Reservation:
     return Reservation("rsv_1", "ord_1", "mer_1", {ProductKey("mer_1", "mug"): 1}, state, version=4)
 
 
-@pytest.mark.parametrize(("origin", "target"), [(o, t) for o in State for t in TRANSITIONS[o]])
+@pytest.mark.parametrize(("origin", "target"), [(o, t) for o in State for t in State if t in TRANSITIONS[o]])
 def test_an_allowed_move_raises_the_version_by_one(origin: State, target: State) -> None:
     moved = reservation(origin).move(target)
     assert (moved.state, moved.version) == (target, 5)

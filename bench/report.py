@@ -1,0 +1,135 @@
+"""The result of a run, for programs: the contract's keys and some more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bench import budget, cpu
+from bench.measure import Measured
+from bench.plan import Plan
+from bench.search import Probe, Search
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What `florin prove` said after the last window."""
+
+    ok: bool
+    checks: list[dict[str, Any]]
+    # Why there is no verdict, if there is none.
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One run."""
+
+    plan: Plan
+    steady: Measured
+    # Every window, the steady one and those of the search: promises are kept in all of them.
+    windows: list[Measured]
+    search: Search | None
+    pgbench_tps_before: float | None
+    pgbench_tps_after: float | None
+    proof: Proof
+
+    @property
+    def ok(self) -> bool:
+        """Whether every promise was kept and the books balance."""
+        return self.proof.ok and not self.failures
+
+    @property
+    def failures(self) -> list[str]:
+        """What must not be, in a sentence each."""
+        found = []
+        lost = sum(len(window.promises.lost) for window in self.windows)
+        still_open = sum(len(window.promises.still_open) for window in self.windows)
+        if lost:
+            found.append(f"{lost} orders that were answered 202 are not in the database.")
+        if still_open:
+            found.append(f"{still_open} orders that were answered 202 have not ended.")
+        if not self.steady.completed:
+            found.append("No checkout was completed in the steady window.")
+        if not self.proof.ok:
+            failed = [check["name"] for check in self.proof.checks if not check["ok"]]
+            found.append(f"The proof failed: {', '.join(failed) or self.proof.detail}.")
+        return found
+
+    @property
+    def pgbench_tps(self) -> float | None:
+        """The mean of before and after, because machines are not the same all day."""
+        taken = [tps for tps in (self.pgbench_tps_before, self.pgbench_tps_after) if tps is not None]
+        return sum(taken) / len(taken) if taken else None
+
+    def ratio_to_pgbench(self, completed_per_s: float) -> float | None:
+        """Checkouts completed for each transaction that pgbench gets done on this machine."""
+        return round(completed_per_s / self.pgbench_tps, 4) if self.pgbench_tps else None
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """What `florin bench --json` prints."""
+    steady = report.steady
+    by_process = steady.cpu_ms_per_checkout
+    lines = budget.beside_prototype(by_process)
+    tps = report.pgbench_tps
+    return {
+        "completed_per_s": steady.completed_per_s,
+        "accept_ms": asdict(steady.accept_ms),
+        "completion_ms": asdict(steady.completion_ms),
+        "cpu_ms_per_checkout": by_process,
+        "pgbench_tps": None if tps is None else round(tps, 1),
+        "ratio_to_pgbench": report.ratio_to_pgbench(steady.completed_per_s),
+        "duration_s": steady.window.measure_s,
+        "orders": sum(window.promises.accepted for window in report.windows),
+        "proof_ok": report.proof.ok,
+        "ok": report.ok,
+        "failures": report.failures,
+        "offered_per_s": steady.window.rate_per_s,
+        "refused": steady.refused,
+        "outcomes": _outcomes(report.windows),
+        "lost": [order_id for window in report.windows for order_id in window.promises.lost],
+        "still_open": [order_id for window in report.windows for order_id in window.promises.still_open],
+        "drain_s": steady.drain_s,
+        "watched_ms": asdict(steady.watched_ms) | {"count": steady.watched},
+        "send_delay_ms": asdict(steady.send_delay_ms),
+        "cpu_ms_per_checkout_total": {
+            "system": budget.total(lines).ms,
+            "load_generator": by_process.get(cpu.LOAD_GENERATOR),
+            "prototype": budget.total(lines).prototype_ms,
+        },
+        "cpu_budget": [asdict(line) for line in lines],
+        "machine_busy_share": round(steady.cpu.busy_share, 3),
+        "others_share": round(steady.cpu.others_share, 3),
+        "pgbench_tps_before": report.pgbench_tps_before,
+        "pgbench_tps_after": report.pgbench_tps_after,
+        "search": None if report.search is None else _search(report, report.search),
+        "plan": asdict(report.plan),
+        "proof": asdict(report.proof),
+    }
+
+
+def _search(report: Report, search: Search) -> dict[str, Any]:
+    best = search.best
+    return {
+        "highest_rate_per_s": search.highest_good_per_s,
+        "completed_per_s": None if best is None else best.completed_per_s,
+        "ratio_to_pgbench": None if best is None else report.ratio_to_pgbench(best.completed_per_s),
+        "probes": [_probe(probe) for probe in search.probes],
+    }
+
+
+def _probe(probe: Probe) -> dict[str, Any]:
+    told = {
+        name: round(value, 2) if isinstance(value, float) else value for name, value in asdict(probe).items()
+    }
+    return told | {"keeps_up": probe.keeps_up, "objections": probe.objections()}
+
+
+def _outcomes(windows: list[Measured]) -> Mapping[str, int]:
+    counts: dict[str, int] = {}
+    for window in windows:
+        for outcome, count in window.promises.outcomes.items():
+            counts[outcome] = counts.get(outcome, 0) + count
+    return counts

@@ -1,0 +1,44 @@
+"""`florin demo`: from nothing to proof, and nothing left running."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+
+import typer
+
+from florin_cli import calls
+from florin_cli.demo import report
+from florin_cli.demo.bars import Bars
+from florin_cli.demo.stage import set_stage
+from florin_cli.demo.telling import tell
+from florin_cli.errors import EXIT_FAILED, EXIT_TERMINATED
+from florin_cli.output import JsonOption, print_json, stderr
+from florin_cli.runner.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command()
+def demo(as_json: JsonOption = False) -> None:
+    """Start a system of its own, buy in every way there is, prove the books, stop it again.
+
+    Ends with 1 if anything is not as it promised.
+    """
+    # Ends like Ctrl-C does: whatever was started is stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    out = report.console()
+    with Bars(stderr if as_json else out) as bars:
+        began_at = time.monotonic()
+        bars.begin("Starting the system")
+        with set_stage(Settings(), on_progress=bars.show_start) as stage:
+            story = calls.run(tell(stage, bars, start_s=time.monotonic() - began_at))
+            bars.begin("Stopping the system")
+        bars.end()
+    if as_json:
+        print_json(report.document(story, stage))
+    else:
+        report.show(story, stage, out)
+    if not story.ok:
+        raise typer.Exit(EXIT_FAILED)

@@ -1,0 +1,65 @@
+"""`florin prove`: whether every cent and every unit is where it should be."""
+
+from __future__ import annotations
+
+import asyncio
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from florin_cli.errors import EXIT_FAILED
+from florin_cli.output import JsonOption, print_json, stderr, stdout
+from florin_cli.proof import CHECKS, Audit, Check, Proof
+from florin_cli.proof import prove as prove_all
+from florin_cli.runner import postgres, secrets
+from florin_cli.runner.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command()
+def prove(as_json: JsonOption = False) -> None:
+    """Compare orders, payments, books and stock with each other and with the PSP's own list."""
+    proof = asyncio.run(_prove(audit_of(Settings())))
+    if as_json:
+        print_json(proof.as_json())
+    else:
+        print_proof(proof)
+    if not proof.ok:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def audit_of(settings: Settings) -> Audit:
+    """The evidence of the system that these settings describe."""
+    keys = secrets.load(settings)
+    return Audit(
+        database_url=lambda name: postgres.url(settings, keys, role=secrets.AUDITOR, database=name),
+        psp_base_url=f"http://{settings.local_host}:{settings.psp_sim_port}",
+        psp_api_key=keys.psp_api_key,
+    )
+
+
+def print_proof(proof: Proof) -> None:
+    """Prints each check with what it has looked at, or what is wrong."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for check in proof.checks:
+        mark = "[green]ok[/]" if check.ok else "[bold red]NOT OK[/]"
+        table.add_row(mark, check.name, escape(check.detail))
+    stdout.print(table)
+    stdout.print("\n[green]Proven.[/]" if proof.ok else "\n[bold red]Not proven.[/]")
+
+
+async def _prove(audit: Audit) -> Proof:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as progress:
+        task = progress.add_task("checking", total=len(CHECKS))
+
+        def advance(check: Check) -> None:
+            progress.update(task, advance=1, description=f"checked {check.name}")
+
+        return await prove_all(audit, on_verdict=advance)

@@ -1,0 +1,59 @@
+"""What an auditor may look at: five databases, and the PSP's own list."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+
+ORDERS: Final = "florin_order"
+STOCK: Final = "florin_inventory"
+PAYMENTS: Final = "florin_payment"
+BOOKS: Final = "florin_ledger"
+NOTIFICATIONS: Final = "florin_notification"
+DATABASES: Final = (ORDERS, STOCK, PAYMENTS, BOOKS, NOTIFICATIONS)
+
+Row = tuple[Any, ...]
+
+# Replaying years of entries takes a while; a proof that hangs proves nothing.
+_STATEMENT_TIMEOUT_MS: Final = 600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Where the evidence is.
+
+    Attributes:
+        database_url: address of a database, by its name, for a role that can read all of it.
+        psp_base_url: e.g. `https://api.stripe.com`.
+        psp_api_key: secret key of the account.
+    """
+
+    database_url: Callable[[str], str]
+    psp_base_url: str
+    psp_api_key: str
+
+    def __repr__(self) -> str:
+        return f"Audit({self.psp_base_url})"
+
+    @asynccontextmanager
+    async def connect(self, database: str) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
+        """Lends a connection that can only read."""
+        connection = await psycopg.AsyncConnection.connect(
+            self.database_url(database),
+            autocommit=True,
+            connect_timeout=5,
+            application_name="florin prove",
+            options=f"-c default_transaction_read_only=on -c statement_timeout={_STATEMENT_TIMEOUT_MS}",
+        )
+        async with connection:
+            yield connection
+
+    async def rows(self, database: str, query: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Returns what a query finds, as of one instant."""
+        async with self.connect(database) as connection:
+            cursor = await connection.execute(query, parameters or None)
+            return await cursor.fetchall()

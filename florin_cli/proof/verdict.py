@@ -1,0 +1,57 @@
+"""What a proof says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+# Enough to begin an investigation with, few enough to read.
+MAX_NAMED: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one look has seen.
+
+    Attributes:
+        looked_at: what was there, for people: `120 journals, 720 entries`.
+        problems: by the id of what is wrong. What has the same id at a second look is still wrong.
+    """
+
+    looked_at: str
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The verdict on one promise."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The verdict on all of them."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every promise holds."""
+        return all(check.ok for check in self.checks)
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer of `florin prove --json`."""
+        return {"ok": self.ok, "checks": [asdict(check) for check in self.checks]}
+
+
+def verdict(name: str, looked_at: str, problems: Sequence[str]) -> Check:
+    """The verdict when these problems are left."""
+    if not problems:
+        return Check(name, ok=True, detail=looked_at)
+    named = "; ".join(problems[:MAX_NAMED])
+    more = f"; and {len(problems) - MAX_NAMED:,} more" if len(problems) > MAX_NAMED else ""
+    return Check(name, ok=False, detail=f"{len(problems):,} of {looked_at}: {named}{more}")

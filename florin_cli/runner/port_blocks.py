@@ -1,0 +1,68 @@
+"""Ports for a system beside others: a demo's, a test's. No two of them get the same ones."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+# Below the ports that kernels give to outgoing connections (32768 on Linux), so that no client
+# takes one between our look and a server's bind; above those of installed servers.
+_FIRST_PORT: Final = 20_000
+_LAST_PORT: Final = 32_000
+
+# The first ten are for stores and edge, then five services with up to eight replicas each.
+_BLOCK_SIZE: Final = 50
+_SERVICES_OFFSET: Final = 10
+_REPLICA_STEP: Final = 5
+
+_SINGLE: Final = ("edge", "envoy_admin", "psp_sim", "postgres", "nats", "redis")
+_SERVICES: Final = ("order", "inventory", "payment", "ledger", "notification")
+
+
+@contextmanager
+def port_block() -> Iterator[range]:
+    """Fifty consecutive free ports that are ours until the end, even before we listen on them.
+
+    Others who ask here keep off by a lock on a file for each block; other programs by our
+    looking first.
+    """
+    locks = Path(tempfile.gettempdir()) / f"florin-ports-{os.getuid()}"
+    locks.mkdir(exist_ok=True)
+    starts = list(range(_FIRST_PORT, _LAST_PORT - _BLOCK_SIZE, _BLOCK_SIZE))
+    # In no order, so that systems which start together do not all try the same block.
+    random.shuffle(starts)
+    for start in starts:
+        with ExitStack() as stack:
+            file = stack.enter_context((locks / str(start)).open("w"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            block = range(start, start + _BLOCK_SIZE)
+            if all(_is_free(port) for port in block):
+                yield block
+                return
+    raise RuntimeError("no block of free ports is left on this machine")
+
+
+def settings_in(block: range) -> dict[str, int]:
+    """Every port setting of a system, each with a port out of `block`."""
+    ports = {f"{name}_port": block[index] for index, name in enumerate(_SINGLE)}
+    ports |= {f"{name}_port": block[_SERVICES_OFFSET + index] for index, name in enumerate(_SERVICES)}
+    return ports | {"replica_port_step": _REPLICA_STEP}
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
