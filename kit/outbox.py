@@ -170,7 +170,6 @@ class Outbox:
         }
         async with self._database.connection() as connection:
             rows = await (await connection.execute(_DUE_SQL, parameters)).fetchall()
-        faultpoints.passing(f"{self._source}.relay_claimed")
         unknown = sorted({row[1] for row in rows if row[1] not in self._types})
         if unknown:
             # Written by another version of this service; that version, or the next, sends them.
@@ -181,6 +180,7 @@ class Outbox:
             if row[1] in self._types
         ]
         if envelopes:
+            faultpoints.passing(f"{self._source}.relay_claimed")
             log.warning(
                 "outbox.resent",
                 count=len(envelopes),
