@@ -52,6 +52,9 @@ def fact_of_intent(intent: Mapping[str, Any], source: Source) -> PspFact | None:
     if not payment_id or status is None:
         return None
     error = intent.get("last_payment_error") or {}
+    if status is Status.FAILED and not error:
+        # Nothing has been tried yet: so says `payment_intent.created`, which may come after anything.
+        status = Status.PROCESSING
     action = intent.get("next_action") or {}
     return PspFact(
         payment_id=payment_id,
@@ -149,22 +152,30 @@ class StripeGateway:
         with telemetry.span(
             "stripe find payment", payment.trail, SpanKind.CLIENT, {"payment_id": payment.id}
         ):
-            if payment.psp_reference:
-                intent = await self._request("get", f"/v1/payment_intents/{payment.psp_reference}")
-                return fact_of_intent(intent, Source.LOOKUP)
-            found = await self._request(
-                "get",
-                "/v1/payment_intents/search",
-                query=f"metadata['payment_id']:'{payment.id}'",
-                limit=10,
-            )
-        facts = [fact_of_intent(intent, Source.LOOKUP) for intent in found["data"]]
+            try:
+                intents = await self._intents_of(payment)
+            except (stripe.CardError, stripe.InvalidRequestError) as error:
+                # A question that Stripe refuses says nothing of the payment.
+                raise PspUndecided(repr(error)) from error
+        facts = [fact_of_intent(intent, Source.LOOKUP) for intent in intents]
         # A success counts before anything else, should there ever be more than one.
         known = sorted(
             (fact for fact in facts if fact is not None),
             key=lambda fact: fact.status is not Status.CAPTURED,
         )
         return known[0] if known else None
+
+    async def _intents_of(self, payment: Payment) -> list[dict[str, Any]]:
+        if payment.psp_reference:
+            return [await self._request("get", f"/v1/payment_intents/{payment.psp_reference}")]
+        found = await self._request(
+            "get",
+            "/v1/payment_intents/search",
+            query=f"metadata['payment_id']:'{payment.id}'",
+            limit=10,
+        )
+        intents: list[dict[str, Any]] = found["data"]
+        return intents
 
     async def _request(self, method: str, path: str, **params: Any) -> dict[str, Any]:
         """Make one call and return the JSON of its answer; card and request errors pass as they are."""
