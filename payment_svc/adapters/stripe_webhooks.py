@@ -25,7 +25,10 @@ def read_webhook(body: bytes, signature: str, secret: str) -> Webhook:
     try:
         stripe.WebhookSignature.verify_header(body, signature, secret, TOLERANCE_S)
         event: dict[str, Any] = orjson.loads(body)
-        return Webhook(str(event["id"]), str(event["type"]), body, _fact(event))
+        event_id, type_ = event["id"], event["type"]
+        if not isinstance(event_id, str) or not isinstance(type_, str):
+            raise TypeError("id and type of an event are text")
+        return Webhook(event_id, type_, body, _fact(event))
     except (stripe.SignatureVerificationError, UnicodeDecodeError) as error:
         raise InvalidRequest(
             "WEBHOOK_SIGNATURE_INVALID",

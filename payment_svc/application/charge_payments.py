@@ -125,7 +125,7 @@ class Charger:
             return
         if found is None:
             await self._charge_again(payment)
-        elif found.status is Status.REQUIRES_ACTION and self._waited_long_enough(payment):
+        elif found.status is payment.status is Status.REQUIRES_ACTION and self._waited_long_enough(payment):
             await self._cancel(payment)
         else:
             await self._learn(found)
