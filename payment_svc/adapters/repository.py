@@ -32,7 +32,8 @@ ON CONFLICT (order_id) DO NOTHING
 RETURNING id
 """
 
-# A payment without an answer is looked up soon, then less and less often.
+# A payment without an answer is looked up soon. One that waits for the bank or the buyer is looked up, too:
+# the webhook that ends it may never come.
 _SAVE: Final = """
 UPDATE payments p SET
     status = n.status, amount_captured = n.amount_captured, psp_reference = nullif(n.psp_reference, ''),
@@ -40,7 +41,8 @@ UPDATE payments p SET
     next_action_type = n.next_action_type, next_action_url = n.next_action_url, version = n.version,
     updated_at = n.updated_at,
     look_up_at = CASE WHEN n.status = 'UNKNOWN' THEN now() + interval '250 milliseconds'
-                      WHEN n.status = 'PROCESSING' THEN now() + interval '60 seconds' END
+                      WHEN n.status IN ('PROCESSING', 'REQUIRES_ACTION')
+                      THEN now() + interval '60 seconds' END
 FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
     %s::text[], %s::bigint[], %s::timestamptz[])
     AS n (id, status, amount_captured, psp_reference, reason, decline_code, failure_message,
@@ -48,9 +50,11 @@ FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::te
 WHERE p.id = n.id
 """
 
+# A buyer who is gone never acts: after the first look-ups, one an hour is enough.
 _CLAIM: Final = f"""
-UPDATE payments SET look_up_at = now() + make_interval(secs => %s), look_ups = look_ups + 1
-WHERE id IN (SELECT id FROM payments WHERE look_up_at <= now() AND status IN ('PROCESSING', 'UNKNOWN')
+UPDATE payments SET look_ups = look_ups + 1, look_up_at = now() + make_interval(secs =>
+    CASE status WHEN 'REQUIRES_ACTION' THEN least(60 * power(2, least(look_ups, 6)), 3600) ELSE %s END)
+WHERE id IN (SELECT id FROM payments WHERE look_up_at <= now()
              ORDER BY look_up_at LIMIT %s FOR UPDATE SKIP LOCKED)
 RETURNING {_COLUMNS}
 """

@@ -79,10 +79,12 @@ class StripeGateway:
 
     Args:
         base_url: `https://api.stripe.com`, or the simulator's address.
+        timeout_s: how long a call may take.
     """
 
-    def __init__(self, *, api_key: str, base_url: str) -> None:
-        self._http = stripe.AIOHTTPClient(timeout=TIMEOUT_S)
+    def __init__(self, *, api_key: str, base_url: str, timeout_s: float = TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
+        self._http = stripe.AIOHTTPClient(timeout=timeout_s)
         self._client = stripe.StripeClient(
             api_key,
             base_addresses={"api": base_url},
@@ -167,7 +169,7 @@ class StripeGateway:
     async def _request(self, method: str, path: str, **params: Any) -> dict[str, Any]:
         """Make one call and return the JSON of its answer; card and request errors pass as they are."""
         try:
-            async with asyncio.timeout(TIMEOUT_S + 1.0):
+            async with asyncio.timeout(self._timeout_s + 1.0):
                 response = await self._client.raw_request_async(method, path, **params)
         except (stripe.RateLimitError, stripe.AuthenticationError, stripe.PermissionError) as error:
             raise PspUnavailable(str(error)) from error
