@@ -105,7 +105,9 @@ def _detail(message: Any) -> str:
         case StockCommitted():
             return f"{message.reservation_id} sold"
         case PaymentRequiresAction():
-            return f"{message.payment_id} waits for the buyer at {message.next_action.redirect_url}"
+            action = message.next_action
+            where = f" at {action.redirect_url}" if action.redirect_url else ""
+            return f"{message.payment_id} waits for the buyer: {action.type}{where}"
         case PaymentCaptured():
             return f"{message.payment_id} took {message.amount} {message.currency} ({message.psp_reference})"
         case PaymentFailed():

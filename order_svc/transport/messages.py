@@ -92,7 +92,7 @@ def order_message(order: Order) -> order_pb2.Order:
         message.shipping_address.CopyFrom(order_pb2.Address(**order.shipping_address))
     if order.ended_at is not None:
         message.end_time.CopyFrom(_timestamp(order.ended_at))
-    if order.next_action_url:
+    if order.next_action_type:
         message.next_action.CopyFrom(
             NextAction(type=order.next_action_type, redirect_url=order.next_action_url)
         )
