@@ -63,15 +63,15 @@ def iso_amount(amount: int, currency: str) -> int:
 
 
 def fact_of_intent(intent: Mapping[str, Any], source: Source) -> PspFact | None:
-    """Return what a PaymentIntent says of one of our payments; None if it says nothing of one.
-
-    An intent that has no payment method yet, and no error, is still being made: that is no failure.
-    """
+    """Return what a PaymentIntent says of one of our payments; None if it says nothing of one."""
     payment_id = (intent.get("metadata") or {}).get("payment_id")
     status = _STATUS.get(str(intent.get("status")))
     error = intent.get("last_payment_error") or {}
-    if not payment_id or status is None or (status is Status.FAILED and not error):
+    if not payment_id or status is None:
         return None
+    if status is Status.FAILED and not error:
+        # Nothing has been tried yet: so says `payment_intent.created`, which may come after anything.
+        status = Status.PROCESSING
     currency = str(intent.get("currency") or "").upper()
     action = intent.get("next_action") or {}
     return PspFact(

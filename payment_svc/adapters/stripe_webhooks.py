@@ -31,7 +31,7 @@ def read_webhook(body: bytes, signature: str, secret: str) -> Webhook:
             "WEBHOOK_SIGNATURE_INVALID",
             "the signature does not fit the body, or is more than five minutes old",
         ) from error
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidRequest(
             "WEBHOOK_SIGNATURE_INVALID", "the body is signed but is no Stripe event"
         ) from error
