@@ -73,6 +73,26 @@ def _falls_into(share: float, number: int) -> bool:
     return int((number + 1) * share) > int(number * share)
 
 
+def head(*, host: str, token: str) -> bytes:
+    """The first part of a buyer's request, up to where its key and its length follow."""
+    return (
+        f"POST /v1/checkouts HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n"
+        "content-type: application/json\r\nidempotency-key: "
+    ).encode()
+
+
+def request(head: bytes, key: str, cart: Cart) -> bytes:
+    """The whole request: a buyer's head, a key of its own, a cart."""
+    return b"%b%b\r\ncontent-length: %d\r\n\r\n%b" % (head, key.encode(), len(cart.body), cart.body)
+
+
+def look_up(*, host: str, token: str, order_id: str) -> bytes:
+    """The request by which a buyer looks at an order."""
+    return (
+        f"GET /v1/orders/{order_id} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\r\n"
+    ).encode()
+
+
 def chosen(carts: Sequence[Cart], number: int) -> Cart:
     """The cart of the checkout `number`."""
     return carts[number % len(carts)]

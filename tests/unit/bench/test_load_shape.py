@@ -70,6 +70,19 @@ def test_a_hot_share_of_one_puts_the_hot_product_into_every_cart() -> None:
         assert carts.sku(0) in [item["sku"] for item in json.loads(cart.body)["items"]]
 
 
+def test_a_request_carries_its_key_its_token_and_the_length_of_its_cart() -> None:
+    cart = carts.fill(Mix(products=1), seed=1)[0]
+
+    head, _, body = carts.request(carts.head(host="shop:80", token="t0"), "key-1", cart).partition(
+        b"\r\n\r\n"
+    )
+
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "POST /v1/checkouts HTTP/1.1"
+    assert {"idempotency-key: key-1", "authorization: Bearer t0", f"content-length: {len(body)}"} < set(lines)
+    assert body == cart.body
+
+
 def test_the_load_generator_reads_the_assignment_that_was_written(tmp_path: Path) -> None:
     assignment = Assignment(
         host="127.0.0.1",
