@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -151,7 +151,10 @@ def _around_stream(method: str, contract: MethodContract, answer: Stream) -> Str
 
 def _begin(method: str, context: Context) -> Call:
     metadata = {key: value for key, value in (context.invocation_metadata() or ()) if isinstance(value, str)}
-    trail = Trail(metadata.get("x-correlation-id") or new_id("cor"), metadata.get("traceparent", ""))
+    correlation_id = metadata.get("x-correlation-id", "")
+    if not correlation_id or contains_card_number(correlation_id):
+        correlation_id = new_id("cor")
+    trail = Trail(correlation_id, metadata.get("traceparent", ""))
     call = Call(method, metadata, trail, caller=_caller(metadata))
     enter(call)
     return call
@@ -178,6 +181,7 @@ def _admit(call: Call, contract: MethodContract, request: Message) -> None:
             )
     _validate(request)
     if contract.mutation:
+        _refuse_card_numbers(request)
         call.request_key = _request_key(call, contract, request)
 
 
@@ -194,6 +198,35 @@ def _validate(request: Message) -> None:
             "; ".join(f"{p.field}: {p.problem}" for p in problems),
             fields=problems,
         ) from error
+
+
+def _refuse_card_numbers(message: Message, path: str = "") -> None:
+    """Refuse a request that holds something that looks like a card number, wherever it is."""
+    for field, value in message.ListFields():
+        # Product codes are often 13-digit article numbers, a tenth of which look like a card number.
+        if field.name == "sku":
+            continue
+        where = f"{path}{field.name}"
+        if isinstance(value, str):
+            texts: Iterable[str] = (value,)
+        elif isinstance(value, Message):
+            _refuse_card_numbers(value, f"{where}.")
+            continue
+        elif isinstance(value, Mapping):
+            texts = (text for pair in value.items() for text in pair if isinstance(text, str))
+        elif isinstance(value, Iterable) and not isinstance(value, bytes):
+            for item in value:
+                if isinstance(item, Message):
+                    _refuse_card_numbers(item, f"{where}.")
+            texts = (item for item in value if isinstance(item, str))
+        else:
+            continue
+        if any(contains_card_number(text) for text in texts):
+            raise InvalidRequest(
+                "CARD_NUMBER_REFUSED",
+                f"{where} holds something that looks like a card number; never send card data",
+                fields=(FieldProblem(where, "looks like a card number"),),
+            )
 
 
 def _field_path(violation: Any) -> str:

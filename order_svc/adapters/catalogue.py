@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -53,6 +54,8 @@ class RemoteCatalogue:
         self._prices: dict[Key, Price] = {}
         self._wanted_at: dict[Key, float] = {}
         self._fetched_at = float("-inf")
+        # Callers at the same moment share one look-up instead of overwriting each other's.
+        self._turn = asyncio.Lock()
 
     async def close(self) -> None:
         """Close the channel."""
@@ -64,12 +67,13 @@ class RemoteCatalogue:
         Raises:
             Unavailable: SERVICE_UNAVAILABLE, if the inventory does not answer.
         """
-        now = time.monotonic()
-        self._wanted_at.update(dict.fromkeys(keys, now))
-        stale = now - self._fetched_at > FRESH_S
-        if stale or any(key not in self._prices for key in keys):
-            await self._fetch(keys, now)
-        return {key: self._prices[key] for key in keys if key in self._prices}
+        async with self._turn:
+            now = time.monotonic()
+            self._wanted_at.update(dict.fromkeys(keys, now))
+            stale = now - self._fetched_at > FRESH_S
+            if stale or any(key not in self._prices for key in keys):
+                await self._fetch(keys, now)
+            return {key: self._prices[key] for key in keys if key in self._prices}
 
     async def _fetch(self, keys: Sequence[Key], now: float) -> None:
         lately = [key for key, at in self._wanted_at.items() if at > now - _FORGET_AFTER_S]

@@ -76,11 +76,7 @@ class Order:
 
     def _move(self, to: Status, at: datetime, reason: str = "") -> Order:
         if to not in TRANSITIONS[self.status]:
-            raise IllegalMove(
-                "ILLEGAL_STATE",
-                f"order {self.id} is {self.status.value} and cannot become {to.value}",
-                metadata={"from": self.status.value, "to": to.value},
-            )
+            raise self._illegal(to)
         waits = to is Status.REQUIRES_ACTION
         return replace(
             self,
@@ -91,6 +87,13 @@ class Order:
             ended_at=at if to in _ENDS else None,
             next_action_type=self.next_action_type if waits else "",
             next_action_url=self.next_action_url if waits else "",
+        )
+
+    def _illegal(self, to: Status) -> IllegalMove:
+        return IllegalMove(
+            "ILLEGAL_STATE",
+            f"order {self.id} is {self.status.value} and cannot become {to.value}",
+            metadata={"from": self.status.value, "to": to.value},
         )
 
     def require_action(self, payment_id: str, type_: str, url: str, at: datetime) -> Order:
@@ -119,12 +122,20 @@ class Order:
         """Return the order with its stock sold, COMPLETED if its journal is posted too."""
         if self.stock_committed:
             return self
+        if self.status in (Status.FAILED, Status.CANCELLED):
+            raise self._illegal(Status.COMPLETED)  # Goods sold for an order that has ended.
         return replace(self, stock_committed=True, updated_at=at)._complete_if_done(at)
 
     def fail(self, reason: str, at: datetime, payment_id: str = "") -> Order:
-        """Return the order FAILED for a reason; a no-op if it failed already."""
+        """Return the order FAILED for a reason; a no-op if it failed already.
+
+        Raises:
+            IllegalMove: its money is in the books or its goods are sold; that takes a refund, not a failure.
+        """
         if self.status is Status.FAILED:
             return self
+        if self.journal_id or self.stock_committed:
+            raise self._illegal(Status.FAILED)
         return replace(self, payment_id=payment_id or self.payment_id)._move(Status.FAILED, at, reason)
 
     def _complete_if_done(self, at: datetime) -> Order:

@@ -32,15 +32,18 @@ ON CONFLICT (order_id) DO NOTHING
 RETURNING id
 """
 
-# A payment without an answer is looked up soon, then less and less often.
+# A payment without an answer is looked up soon, then less and less often. One that waits for its buyer is
+# looked up, too: its webhook may have been lost, and the buyer may never come back.
 _SAVE: Final = """
 UPDATE payments p SET
     status = n.status, amount_captured = n.amount_captured, psp_reference = nullif(n.psp_reference, ''),
     reason = n.reason, decline_code = n.decline_code, failure_message = n.failure_message,
     next_action_type = n.next_action_type, next_action_url = n.next_action_url, version = n.version,
     updated_at = n.updated_at,
-    look_up_at = CASE WHEN n.status = 'UNKNOWN' THEN now() + interval '250 milliseconds'
-                      WHEN n.status = 'PROCESSING' THEN now() + interval '60 seconds' END
+    look_up_at = CASE
+        WHEN n.status = 'UNKNOWN'
+            THEN now() + make_interval(secs => least(0.25 * power(2, least(look_ups, 8)), 60))
+        WHEN n.status IN ('PROCESSING', 'REQUIRES_ACTION') THEN now() + interval '60 seconds' END
 FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
     %s::text[], %s::bigint[], %s::timestamptz[])
     AS n (id, status, amount_captured, psp_reference, reason, decline_code, failure_message,
@@ -49,8 +52,9 @@ WHERE p.id = n.id
 """
 
 _CLAIM: Final = f"""
-UPDATE payments SET look_up_at = now() + make_interval(secs => %s), look_ups = look_ups + 1
-WHERE id IN (SELECT id FROM payments WHERE look_up_at <= now() AND status IN ('PROCESSING', 'UNKNOWN')
+UPDATE payments SET look_ups = look_ups + 1,
+    look_up_at = now() + make_interval(secs => greatest(%s, least(power(2, least(look_ups, 8)), 60)))
+WHERE id IN (SELECT id FROM payments WHERE look_up_at <= now()
              ORDER BY look_up_at LIMIT %s FOR UPDATE SKIP LOCKED)
 RETURNING {_COLUMNS}
 """

@@ -31,13 +31,26 @@ def read_webhook(body: bytes, signature: str, secret: str) -> Webhook:
             "WEBHOOK_SIGNATURE_INVALID",
             "the signature does not fit the body, or is more than five minutes old",
         ) from error
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidRequest(
             "WEBHOOK_SIGNATURE_INVALID", "the body is signed but is no Stripe event"
         ) from error
 
 
+# Events that decide something. Others, such as payment_intent.created, show an intent on its way.
+_DECISIVE: Final = frozenset(
+    {
+        "payment_intent.succeeded",
+        "payment_intent.payment_failed",
+        "payment_intent.requires_action",
+        "payment_intent.amount_capturable_updated",
+        "payment_intent.canceled",
+        "payment_intent.processing",
+    }
+)
+
+
 def _fact(event: dict[str, Any]) -> PspFact | None:
-    if not event["type"].startswith("payment_intent."):
+    if event["type"] not in _DECISIVE:
         return None
     return fact_of_intent(event["data"]["object"], Source.WEBHOOK)

@@ -32,10 +32,11 @@ CREATE TABLE payments (
     CHECK (fee_amount + tax_amount <= amount),
     CHECK ((amount_captured > 0) = (status IN ('CAPTURED', 'SETTLED', 'REFUNDED'))),
     CHECK (status <> 'CAPTURED' OR psp_reference IS NOT NULL),
+    CHECK (look_up_at IS NULL OR status IN ('INITIATED', 'PROCESSING', 'UNKNOWN', 'REQUIRES_ACTION')),
     UNIQUE (psp, psp_reference)
 );
 COMMENT ON TABLE payments IS 'One payment an order; on record before the PSP is called.';
-CREATE INDEX payments_undecided ON payments (look_up_at) WHERE status IN ('PROCESSING', 'UNKNOWN');
+CREATE INDEX payments_undecided ON payments (look_up_at) WHERE look_up_at IS NOT NULL;
 
 CREATE TABLE webhooks (
     event_id    text PRIMARY KEY,                  -- the PSP's event id: stored and applied once

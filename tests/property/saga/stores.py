@@ -1,0 +1,173 @@
+"""The services' ports in memory. What a constraint refuses in Postgres is an assertion here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from inventory_svc.application.ports import Survey
+from inventory_svc.domain.reservation import Reservation, State
+from inventory_svc.domain.stock import ProductKey, StockChange, StockLevel
+from ledger_svc.domain.journal import Code, Journal, Posting
+from order_svc.application.ports import TimelineStep
+from order_svc.domain.order import TRANSITIONS, Order, Status
+from payment_svc.application.ports import Webhook
+from payment_svc.domain.payment import Payment
+from payment_svc.domain.payment import Status as PaymentStatus
+
+# What the sweep of the payment service asks the PSP about.
+UNDECIDED: Final = {PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN, PaymentStatus.REQUIRES_ACTION}
+
+
+class Orders:
+    """The tables of the order service."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, Order] = {}
+        self.timeline: dict[tuple[str, str], TimelineStep] = {}
+
+    async def add(self, orders: Sequence[Order]) -> None:
+        for order in orders:
+            assert order.id not in self.by_id, f"{order.id} is placed twice"
+            self.by_id[order.id] = order
+
+    async def lock(self, order_ids: Sequence[str]) -> dict[str, Order]:
+        return {order_id: self.by_id[order_id] for order_id in order_ids if order_id in self.by_id}
+
+    async def save(self, orders: Sequence[Order]) -> None:
+        for order in orders:
+            before = self.by_id[order.id]
+            moved = order.status is not before.status
+            # A batch may hold several moves; the last of them leads to an end only if it was legal.
+            assert not moved or TRANSITIONS[before.status], f"{order.id} left its end {before.status}"
+            assert order.version > before.version or not moved, f"{order.id} moved without a new version"
+            assert (order.ended_at is not None) == order.ended, f"{order.id} ends at no time"
+            assert (order.reason != "") == (order.status is Status.FAILED), f"{order.id} has a wrong reason"
+            self.by_id[order.id] = order
+
+    async def record(self, steps: Sequence[TimelineStep]) -> None:
+        for step in steps:
+            self.timeline.setdefault((step.order_id, step.event_id), step)
+
+
+class Stockroom:
+    """The tables of the inventory service."""
+
+    def __init__(self) -> None:
+        self.on_hand: Counter[ProductKey] = Counter()
+        self.reserved: Counter[ProductKey] = Counter()
+        self.sold: Counter[ProductKey] = Counter()
+        self.received: Counter[ProductKey] = Counter()
+        self.by_order: dict[str, Reservation] = {}
+        self._versions: Counter[ProductKey] = Counter()
+
+    def receive(self, product: ProductKey, units: int) -> None:
+        """Take a delivery of units."""
+        self.on_hand[product] += units
+        self.received[product] += units
+
+    async def survey(self, order_ids: Collection[str], products: Collection[ProductKey]) -> Survey:
+        levels = {
+            key: StockLevel(self.on_hand[key], self.reserved[key], self._versions[key])
+            for key in products
+            if key in self.received
+        }
+        return Survey(levels, frozenset(self.by_order) & frozenset(order_ids))
+
+    async def reservations(self, order_ids: Collection[str]) -> dict[str, Reservation]:
+        return {order_id: self.by_order[order_id] for order_id in order_ids if order_id in self.by_order}
+
+    async def add(self, reservations: Sequence[Reservation], changes: Sequence[StockChange]) -> None:
+        for reservation in reservations:
+            assert reservation.order_id not in self.by_order, f"{reservation.order_id} holds stock twice"
+        self._write(reservations, changes)
+
+    async def move(self, reservations: Sequence[Reservation], changes: Sequence[StockChange]) -> None:
+        for reservation in reservations:
+            assert reservation.version > self.by_order[reservation.order_id].version
+        self._write(reservations, changes)
+
+    def _write(self, reservations: Sequence[Reservation], changes: Sequence[StockChange]) -> None:
+        self.by_order.update({reservation.order_id: reservation for reservation in reservations})
+        for change in changes:
+            assert change.expected_version in (None, self._versions[change.product])
+            self.on_hand[change.product] += change.on_hand
+            self.reserved[change.product] += change.reserved
+            self.sold[change.product] += change.sold
+            self._versions[change.product] += 1
+
+    def state_of(self, order_id: str) -> State | None:
+        """Return what became of the units of an order; None if it never held any."""
+        reservation = self.by_order.get(order_id)
+        return reservation.state if reservation else None
+
+
+class Payments:
+    """The tables of the payment service."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, Payment] = {}
+        self.webhooks: dict[str, str] = {}
+
+    async def add(self, payments: Sequence[Payment]) -> list[Payment]:
+        new: list[Payment] = []
+        for payment in payments:
+            if payment.order_id not in {known.order_id for known in self.by_id.values()}:
+                self.by_id[payment.id] = payment
+                new.append(payment)
+        return new
+
+    async def lock(self, payment_ids: Sequence[str]) -> dict[str, Payment]:
+        return {payment_id: self.by_id[payment_id] for payment_id in payment_ids if payment_id in self.by_id}
+
+    async def save(self, payments: Sequence[Payment]) -> None:
+        for payment in payments:
+            assert payment.amount_captured in (0, payment.amount), f"{payment.id} was captured in part"
+            self.by_id[payment.id] = payment
+
+    async def store_webhooks(self, webhooks: Sequence[Webhook]) -> frozenset[str]:
+        fresh = frozenset(webhook.event_id for webhook in webhooks) - self.webhooks.keys()
+        self.webhooks.update(dict.fromkeys(fresh, "applied"))
+        return fresh
+
+    async def note_outcomes(self, outcomes: Sequence[tuple[str, str]]) -> None:
+        self.webhooks.update(dict(outcomes))
+
+    async def get(self, payment_id: str) -> Payment | None:
+        return self.by_id.get(payment_id)
+
+    async def claim_undecided(self, *, limit: int, lease_s: float) -> list[Payment]:
+        """Return all that are undecided: to this sweep, everything is due at any time."""
+        return [payment for payment in self.by_id.values() if payment.status in UNDECIDED]
+
+
+class Books:
+    """The tables of the ledger service."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[str, Journal] = {}
+
+    async def post(self, journals: Sequence[Journal]) -> list[Posting]:
+        return [self._post(journal) for journal in journals]
+
+    def _post(self, journal: Journal) -> Posting:
+        known = self.by_key.get(journal.business_key)
+        if known is not None:
+            return Posting(journal.business_key, Code.POSTED_BEFORE, known.id)
+        if sum(entry.amount_minor for entry in journal.entries) != 0:
+            return Posting(journal.business_key, Code.UNBALANCED, "")
+        self.by_key[journal.business_key] = journal
+        return Posting(journal.business_key, Code.POSTED, journal.id)
+
+    def of_order(self, order_id: str) -> list[Journal]:
+        """Return the journals of an order."""
+        return [journal for journal in self.by_key.values() if journal.order_id == order_id]
+
+    def balances(self) -> Counter[str]:
+        """Return what stands on each account."""
+        balances: Counter[str] = Counter()
+        for journal in self.by_key.values():
+            for entry in journal.entries:
+                balances[entry.account] += entry.amount_minor
+        return balances
