@@ -19,27 +19,8 @@ from kit.money import (
 )
 
 # ISO 4217, list one, of the currencies in use; all others have two.
-WITHOUT_DECIMALS = set(
-    [
-        "BIF",
-        "CLP",
-        "DJF",
-        "GNF",
-        "ISK",
-        "JPY",
-        "KMF",
-        "KRW",
-        "PYG",
-        "RWF",
-        "UGX",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    ]
-)
-WITH_THREE_DECIMALS = set(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
+WITHOUT_DECIMALS = set("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split())
+WITH_THREE_DECIMALS = set("BHD IQD JOD KWD LYD OMR TND".split())
 
 # CLDR writes some with fewer decimals than they are counted in.
 WRITTEN_AS_COUNTED = sorted(c for c in known_currencies() if exponent(c) == get_currency_precision(c))
