@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import ModuleType
 from typing import Any, Final
 
-import nats
-import nats.errors
 import psycopg
+from florin.inventory.v1 import inventory_events_pb2
+from florin.ledger.v1 import ledger_events_pb2
+from florin.order.v1 import order_events_pb2
+from florin.payment.v1 import payment_events_pb2
 from psycopg.rows import class_row
 
 from florin_cli.errors import CommandError
 from florin_cli.runner import control, databases, postgres, secrets
-from florin_cli.runner import nats as broker
 from florin_cli.runner.settings import SERVICE_NAMES, ServiceName, Settings
-from kit.events import shard_of
+from kit.events import EventType, event_type
+from kit.outbox import RESEND_DAYS
 from kit.pump import MAX_ATTEMPTS
 
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
 _CONNECT_DEADLINE_S: Final = 5
-_PUBLISH_DEADLINE_S: Final = 5.0
 
 # Rows of one service that a terminal is shown; more than that is no longer read one by one.
 _MAX_LETTERS: Final = 200
@@ -79,6 +82,25 @@ _LETTER_SQL: Final = (
 )
 
 
+# The time of the event is kept, because it is the time of its effect; but an outbox sends nothing that is
+# older than a week, so an old event becomes young enough for one more day of it.
+_PUT_BACK_SQL: Final = """
+INSERT INTO outbox (event_id, type, aggregate_id, payload, correlation_id, traceparent, created_at,
+    next_send_at, sends)
+VALUES (%s, %s, %s, %s, %s, %s,
+    greatest(coalesce(%s::timestamptz, now()), now() - make_interval(days => %s)), now(), %s)
+ON CONFLICT (event_id) DO NOTHING
+"""
+
+# Who emits what; a file of events holds nothing else.
+_EVENTS: Final[Mapping[ServiceName, ModuleType]] = {
+    "order_svc": order_events_pb2,
+    "inventory_svc": inventory_events_pb2,
+    "payment_svc": payment_events_pb2,
+    "ledger_svc": ledger_events_pb2,
+}
+
+
 async def waiting(settings: Settings) -> dict[ServiceName, list[Waiting]]:
     """What is in each service's outbox, by kind of event."""
     found: dict[ServiceName, list[Waiting]] = {}
@@ -125,60 +147,89 @@ async def letter(settings: Settings, letter_id: str) -> Letter:
 
 async def discard(settings: Settings, found: Letter) -> None:
     """Closes a dead letter without another try: its effect will never happen."""
-    await _close(settings, found, "discarded")
+    async with await _connect(settings, found.consumer) as connection:
+        await close(connection, found, "discarded")
 
 
-async def replay(settings: Settings, found: Letter) -> None:
-    """Sends the event once more; the inbox sees to it that nobody acts on it twice.
+async def replay(settings: Settings, found: Letter) -> ServiceName:
+    """Gives the event back to the service that emitted it, and returns which one that is.
 
-    It is sent before it is marked: a crash in between leaves it open, and another replay does no
-    harm. If it fails again it comes back with one more attempt, and then it is not marked at all.
+    Its outbox sends the event until all of its consumers have confirmed it, so nothing is lost whoever
+    dies meanwhile; those who acted on it already answer from their inbox. The letter is closed only once
+    the event is committed there: a crash in between leaves it open. If the event fails again it is buried
+    again, with one more attempt, and the letter is open again.
 
     Raises:
-        CommandError: it cannot be sent.
+        CommandError: it is no event of ours, or it is still being sent.
     """
-    owner = found.headers.get("ce-source", "").removesuffix("_svc")
-    if not owner or not found.type:
+    owner = _owner(found)
+    async with await _connect(settings, owner) as connection:
+        is_new = await put_back(connection, found)
+    if not is_new:
         raise CommandError(
-            f"{found.id} does not say whose event it is, so it cannot be sent again.",
-            way_out=f"Look at `florin dlq show {found.id}`; `florin dlq discard {found.id}` closes it.",
+            f"{owner} is still sending {found.event_id}: not all of its consumers have confirmed it.",
+            way_out=f"It comes to {found.consumer} again by itself; look at `florin outbox`, then try again.",
         )
-    token = found.type.replace(".", "_")
-    headers = {
-        **found.headers,
-        # The broker would swallow a message id that it has seen.
-        "Nats-Msg-Id": f"{found.event_id}#{uuid.uuid4().hex}",
-        # The last attempt: another failure buries it again at once, since no outbox has it any more.
-        "florin-attempt": str(max(found.attempts + 1, MAX_ATTEMPTS)),
-    }
-    subject = f"florin.{owner}.{token}.{shard_of(found.aggregate_id)}"
-    try:
-        client = await nats.connect(
-            broker.url(settings), connect_timeout=_CONNECT_DEADLINE_S, allow_reconnect=False
-        )
-        try:
-            stream = client.jetstream(timeout=_PUBLISH_DEADLINE_S)
-            await stream.publish(subject, found.payload, headers=headers)
-        finally:
-            await client.close()
-    except (nats.errors.Error, TimeoutError, OSError) as error:
-        raise CommandError(
-            f"NATS did not take {found.event_id}: {error!r}.", way_out="Look at `florin status`."
-        ) from error
-    await _close(settings, found, "replayed")
-
-
-async def _close(settings: Settings, found: Letter, outcome: str) -> None:
     async with await _connect(settings, found.consumer) as connection:
-        await connection.execute(
-            "UPDATE dead_letters SET acknowledged_at = now(), outcome = %s WHERE id = %s AND attempts = %s",
-            (outcome, found.id, found.attempts),
-        )
+        await close(connection, found, "replayed")
+    return owner
 
 
-async def _connect(
-    settings: Settings, service: ServiceName, *, as_auditor: bool = False
-) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+async def put_back(connection: Connection, found: Letter) -> bool:
+    """Inserts the event into the outbox of its service and returns whether it was not there any more.
+
+    What is there is left as it is: a confirmation of an earlier copy may be about to delete it.
+    """
+    cursor = await connection.execute(
+        _PUT_BACK_SQL,
+        (
+            found.event_id,
+            found.type,
+            found.aggregate_id,
+            found.payload,
+            found.headers.get("florin-correlation-id", ""),
+            found.headers.get("traceparent", ""),
+            _emitted_at(found),
+            RESEND_DAYS - 1,
+            # Each send counts one up. It is the last attempt: another failure buries the event at once, and
+            # its number tells that burial from a late copy of the one before.
+            max(found.attempts, MAX_ATTEMPTS - 1),
+        ),
+    )
+    return cursor.rowcount == 1
+
+
+async def close(connection: Connection, found: Letter, outcome: str) -> None:
+    """Closes a letter, unless it was buried once more since it was looked at."""
+    await connection.execute(
+        "UPDATE dead_letters SET acknowledged_at = now(), outcome = %s WHERE id = %s AND attempts = %s",
+        (outcome, found.id, found.attempts),
+    )
+
+
+def _owner(found: Letter) -> ServiceName:
+    for service, file in _EVENTS.items():
+        if any(type_.name == found.type for type_ in _types_of(file)):
+            return service
+    raise CommandError(
+        f"{found.id} holds no event of ours ({found.type!r}), so nobody can send it again.",
+        way_out=f"Look at `florin dlq show {found.id}`; `florin dlq discard {found.id}` closes it.",
+    )
+
+
+def _types_of(file: ModuleType) -> Iterator[EventType]:
+    for name in file.DESCRIPTOR.message_types_by_name:
+        yield event_type(getattr(file, name))
+
+
+def _emitted_at(found: Letter) -> datetime | None:
+    try:
+        return datetime.fromisoformat(found.headers.get("ce-time", ""))
+    except ValueError:
+        return None
+
+
+async def _connect(settings: Settings, service: ServiceName, *, as_auditor: bool = False) -> Connection:
     database = databases.of(service)
     role = secrets.AUDITOR if as_auditor else database.role
     url = postgres.url(settings, secrets.load(settings), role=role, database=database.name)

@@ -64,9 +64,10 @@ async def build(settings: Settings) -> Runtime:
             )
         ],
     )
-    # Closed in reverse order: first the server, then what is still to be sent, then the carrier.
-    runtime.closers += [carrier.close, lambda: sender.drain(_DRAIN_TIMEOUT_S)]
     runtime.serve_grpc(server)
+    # After the server and while the workers still run, because one of them does the sending.
+    runtime.doors.append(lambda: sender.drain(_DRAIN_TIMEOUT_S))
+    runtime.closers.append(carrier.close)
     return runtime
 
 

@@ -77,8 +77,11 @@ def replay(letter_id: LetterId) -> None:
     """Send the event once more, after its cause was mended; nobody acts on it twice."""
     settings = Settings()
     found = _open_letter(settings, letter_id)
-    asyncio.run(letters.replay(settings, found))
-    stdout.print(f"{found.event_id} was sent again. If it fails again, it is back in `florin dlq list`.")
+    owner = asyncio.run(letters.replay(settings, found))
+    stdout.print(
+        f"{owner} sends {found.event_id} again, until all of its consumers have confirmed it."
+        " If it fails again, it is back in `florin dlq list`."
+    )
 
 
 @app.command()

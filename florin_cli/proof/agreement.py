@@ -9,6 +9,7 @@ from typing import Final
 
 from florin_cli.proof.audit import BOOKS, ORDERS, PAYMENTS, STOCK, Audit
 from florin_cli.proof.verdict import Finding
+from ledger_svc.domain.accounts import PLATFORM, account_code
 
 # What an order causes when it ends is done by others a moment later.
 SETTLING_S: Final = 5
@@ -21,14 +22,19 @@ SELECT id, status, currency, total_amount, payment_id, journal_id,
 FROM orders WHERE ended_at < now() - make_interval(secs => %s)
 """
 _CAPTURED: Final = """
-SELECT order_id, id, currency, amount_captured, amount_refunded FROM payments WHERE amount_captured > 0
+SELECT order_id, id, merchant_id, customer_id, psp, currency, amount_captured, amount_refunded, fee_amount,
+    tax_amount
+FROM payments WHERE amount_captured > 0
 """
+# The base of an account names its owner and its currency.
 _POSTED: Final = """
-SELECT j.order_id, j.id, j.payment_id, min(a.currency), count(DISTINCT a.currency),
-    -coalesce(sum(e.amount) FILTER (WHERE a.kind = 'card'), 0)::bigint,
-    -coalesce(sum(e.amount) FILTER (WHERE a.kind = 'psp_clearing'), 0)::bigint
-FROM journals j JOIN entries e ON e.journal_id = j.id JOIN accounts a ON a.id = e.account_id
-WHERE j.kind = 'payment.captured' GROUP BY j.id
+SELECT order_id, id, payment_id, jsonb_object_agg(base, amount)
+FROM (
+    SELECT j.order_id, j.id, j.payment_id, a.base, sum(e.amount)::bigint AS amount
+    FROM journals j JOIN entries e ON e.journal_id = j.id JOIN accounts a ON a.id = e.account_id
+    WHERE j.kind = 'payment.captured' GROUP BY j.id, a.base
+) AS line
+GROUP BY order_id, id, payment_id
 """
 _RESERVED: Final = "SELECT order_id, state FROM reservations WHERE state IN ('HELD', 'COMMITTED')"
 _KNOWN_ORDERS: Final = "SELECT id FROM orders WHERE id = ANY(%s)"
@@ -47,19 +53,22 @@ class _Order:
 @dataclass(frozen=True, slots=True)
 class _Capture:
     payment_id: str
+    merchant_id: str
+    customer_id: str
+    psp: str
     currency: str
     captured: int
     refunded: int
+    fee: int
+    tax: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Journal:
     id: str
     payment_id: str
-    currency: str
-    currencies: int
-    card: int
-    clearing: int
+    # Minor units by account.
+    lines: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,7 @@ async def orders_payments_ledger_agree(audit: Audit) -> Finding:
         for order_id, order in evidence.orders.items()
         if (wrong := list(_contradictions(order_id, order, evidence)))
     }
+    problems |= _misposted(evidence)
     problems |= await _strays(audit, evidence)
     completed = sum(order.status == "COMPLETED" for order in evidence.orders.values())
     looked_at = (
@@ -136,13 +146,41 @@ def _of_completed(order: _Order, capture: _Capture | None, journals: list[_Journ
     [journal] = journals
     if (journal.id, journal.payment_id) != (order.journal_id, order.payment_id):
         yield f"names another journal or payment than {journal.id} of {journal.payment_id}"
-    if journal.currencies == 1 and journal.currency != order.currency:
-        yield f"is in {order.currency} but its journal in {journal.currency}"
-    if journal.card != order.total or journal.clearing != order.total:
-        yield (
-            f"costs {order.total} but {journal.id} takes {journal.card} from the card"
-            f" and has {journal.clearing} at the PSP"
-        )
+
+
+def _misposted(evidence: _Evidence) -> dict[str, str]:
+    """Journals that do not say of a capture what the payment says, whatever became of the order."""
+    return {
+        f"lines {journal.id}": f"{journal.id} of {capture.payment_id} {' and '.join(wrong)}"
+        for order_id, capture in evidence.captures.items()
+        for journal in evidence.journals.get(order_id, [])
+        if (wrong := list(_wrong_lines(journal, capture)))
+    }
+
+
+def _wrong_lines(journal: _Journal, capture: _Capture) -> Iterator[str]:
+    expected = _expected_lines(capture)
+    for account in sorted(journal.lines.keys() | expected.keys()):
+        posted, due = journal.lines.get(account), expected.get(account)
+        if posted != due:
+            yield f"has {posted or 'nothing'} on {account}, where {due or 'nothing'} belongs"
+
+
+def _expected_lines(capture: _Capture) -> dict[str, int]:
+    """Return what has to stand in the journal of a capture: who owes and owns the money, and where it is.
+
+    Said here once more and not taken from the ledger, which would agree with itself.
+    """
+    amount = capture.captured
+    lines = (
+        ("card", capture.customer_id, -amount),
+        ("merchant", capture.merchant_id, amount - capture.fee - capture.tax),
+        ("platform_revenue", PLATFORM, capture.fee),
+        ("tax_payable", PLATFORM, capture.tax),
+        ("psp_clearing", capture.psp, -amount),
+        ("card_clearing", capture.psp, amount),
+    )
+    return {account_code(kind, owner, capture.currency): minor for kind, owner, minor in lines if minor != 0}
 
 
 async def _strays(audit: Audit, evidence: _Evidence) -> dict[str, str]:

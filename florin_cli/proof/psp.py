@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Final
 
 import aiohttp
@@ -13,6 +14,7 @@ import orjson
 
 from florin_cli.proof.audit import PAYMENTS, Audit
 from florin_cli.proof.verdict import Finding
+from kit.money import exponent
 
 # As many as the PSP gives at once.
 _PAGE_SIZE: Final = 100
@@ -33,7 +35,21 @@ SELECT id, order_id, coalesce(psp_reference, ''), status, currency, amount_captu
     updated_at > now() - make_interval(secs => %s)
 FROM payments
 """
+# Webhooks that say of a payment what we cannot believe.
+_CONTRADICTIONS: Final = """
+SELECT event_id, type, payment_id, outcome FROM webhooks
+WHERE outcome = 'unknown_payment' OR starts_with(outcome, 'contradicts')
+"""
 _UNDECIDED: Final = frozenset({"INITIATED", "PROCESSING", "REQUIRES_ACTION", "AUTHORIZED", "UNKNOWN"})
+_WITHOUT_MONEY: Final = frozenset({"FAILED", "VOIDED"})
+
+# A payment intent that has the buyer's money in its hand, or may still take it.
+_HOLDING: Final = frozenset({"requires_capture", "processing"})
+
+# Decimal places of Stripe's amounts where they are not those of ISO 4217. ISK and UGX have none any more but
+# are still sent in hundredths, MGA is sent in whole ariary: https://docs.stripe.com/currencies#special-cases
+# and #zero-decimal on the same page.
+_STRIPE_EXPONENTS: Final = {"ISK": 2, "UGX": 2, "MGA": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +69,14 @@ class _Payment:
 
 @dataclass(frozen=True, slots=True)
 class _Charge:
-    """A payment intent that succeeded at the PSP."""
+    """A payment intent that succeeded at the PSP, or that holds money; `amount` is in our minor units."""
 
     id: str
+    status: str
     payment_id: str
     order_id: str
     currency: str
-    amount: int
+    amount: Fraction
 
 
 async def no_double_charge(audit: Audit) -> Finding:
@@ -67,10 +84,23 @@ async def no_double_charge(audit: Audit) -> Finding:
     captured = await _payments(audit, "WHERE amount_captured > 0")
     listed = 0
     charges: list[_Charge] = []
+    holds: list[_Charge] = []
     async for page in _pages(audit):
         listed += len(page)
         charges += [_charge(intent) for intent in page if intent["status"] == "succeeded"]
+        holds += [_charge(intent) for intent in page if intent["status"] in _HOLDING]
     problems = _doubled(charges)
+    problems |= _differing(captured, charges)
+    problems |= await _unknown(audit, charges, captured)
+    problems |= await _kept(audit, holds)
+    for event_id, kind, payment_id, outcome in await audit.rows(PAYMENTS, _CONTRADICTIONS):
+        problems[event_id] = f"webhook {event_id} ({kind} of {payment_id or 'no payment'}) {outcome}"
+    return Finding(f"{listed:,} payments at the PSP ({len(charges):,} succeeded)", problems)
+
+
+def _differing(captured: Mapping[str, _Payment], charges: Iterable[_Charge]) -> dict[str, str]:
+    """Captures that the PSP does not have, or has otherwise."""
+    problems: dict[str, str] = {}
     by_id = {charge.id: charge for charge in charges}
     for payment in captured.values():
         charge = by_id.get(payment.psp_reference)
@@ -82,14 +112,13 @@ async def no_double_charge(audit: Audit) -> Finding:
         elif (charge.payment_id, charge.currency, charge.amount) != (
             payment.id,
             payment.currency,
-            payment.captured,
+            Fraction(payment.captured),
         ):
             problems[payment.id] = (
                 f"{payment.id} captured {payment.captured} {payment.currency},"
                 f" {charge.id} took {charge.amount} {charge.currency} for {charge.payment_id}"
             )
-    problems |= await _unknown(audit, charges, captured)
-    return Finding(f"{listed:,} payments at the PSP ({len(charges):,} succeeded)", problems)
+    return problems
 
 
 def _doubled(charges: Iterable[_Charge]) -> dict[str, str]:
@@ -127,6 +156,22 @@ async def _unknown(
     return problems
 
 
+async def _kept(audit: Audit, holds: Iterable[_Charge]) -> dict[str, str]:
+    """Money of buyers that the PSP holds for payments that have failed here, or that nobody knows."""
+    ids = sorted({hold.payment_id for hold in holds})
+    payments = await _payments(audit, "WHERE id = ANY(%s)", ids) if ids else {}
+    problems: dict[str, str] = {}
+    for hold in holds:
+        payment = payments.get(hold.payment_id)
+        if payment is None:
+            problems[hold.id] = f"{hold.id} is {hold.status} for {hold.payment_id or 'nobody we know'}"
+        elif payment.status in _WITHOUT_MONEY:
+            problems[hold.id] = (
+                f"{hold.id} is {hold.status} at the PSP, {payment.id} is {payment.status} here"
+            )
+    return problems
+
+
 async def _payments(audit: Audit, where: str, *parameters: Any) -> dict[str, _Payment]:
     rows = await audit.rows(PAYMENTS, _COLUMNS + where, (_IN_FLIGHT_S, *parameters))
     return {row[0]: _Payment(*row) for row in rows}
@@ -134,13 +179,20 @@ async def _payments(audit: Audit, where: str, *parameters: Any) -> dict[str, _Pa
 
 def _charge(intent: Mapping[str, Any]) -> _Charge:
     metadata = intent.get("metadata") or {}
+    currency = intent["currency"].upper()
     return _Charge(
         id=intent["id"],
+        status=intent["status"],
         payment_id=metadata.get("payment_id", ""),
         order_id=metadata.get("order_id", ""),
-        currency=intent["currency"].upper(),
-        amount=intent["amount_received"],
+        currency=currency,
+        amount=_in_our_minor_units(intent["amount_received"], currency),
     )
+
+
+def _in_our_minor_units(amount: int, currency: str) -> Fraction:
+    places = exponent(currency)
+    return Fraction(amount * 10**places, 10 ** _STRIPE_EXPONENTS.get(currency, places))
 
 
 async def _pages(audit: Audit) -> AsyncIterator[list[dict[str, Any]]]:

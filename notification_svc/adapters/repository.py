@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -37,7 +37,7 @@ RETURNING id
 _CLAIM_SQL: Final = f"""
 UPDATE deliveries SET attempts = attempts + 1, due_at = now() + %s
 WHERE id IN (
-    SELECT id FROM deliveries WHERE status = 'PENDING' AND due_at <= now()
+    SELECT id FROM deliveries WHERE status = 'PENDING' AND due_at <= now() AND id <> ALL (%s)
     ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED
 )
 RETURNING {_COLUMNS}
@@ -94,10 +94,10 @@ class DeliveryRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim_due(self, limit: int) -> list[Delivery]:
-        """Claim due deliveries for `CLAIM` and return them."""
+    async def claim_due(self, limit: int, *, but_not: Collection[str] = ()) -> list[Delivery]:
+        """Claim due deliveries for `CLAIM` and return them; not those that the caller is still at work on."""
         async with self._database.connection() as connection:
-            cursor = await connection.execute(_CLAIM_SQL, (CLAIM, limit))
+            cursor = await connection.execute(_CLAIM_SQL, (CLAIM, list(but_not), limit))
             return [_delivery(row) for row in await cursor.fetchall()]
 
     async def move(self, moves: Sequence[Move]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,8 +25,12 @@ class Requests(Protocol):
 class Deliveries(Protocol):
     """The deliveries, outside of steps; each call is one statement."""
 
-    async def claim_due(self, limit: int) -> list[Delivery]:
-        """Return deliveries that are due and that nobody else has; they are the caller's for a while."""
+    async def claim_due(self, limit: int, *, but_not: Collection[str] = ()) -> list[Delivery]:
+        """Return deliveries that are due and that nobody else has; they are the caller's for a while.
+
+        Args:
+            but_not: ids of deliveries that the caller is still at work on.
+        """
 
     async def move(self, moves: Sequence[Move]) -> None:
         """Note what attempts have made of deliveries; ignores those that others have moved on."""

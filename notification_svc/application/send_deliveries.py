@@ -19,6 +19,7 @@ from opentelemetry.trace import SpanKind
 from kit import faultpoints, telemetry
 from kit.database import STORE_UNAVAILABLE
 from kit.redaction import redact
+from kit.step import to_the_end
 from notification_svc.application.ports import Carrier, Deliveries
 from notification_svc.domain.delivery import Answer, Delivery, Move, Refused, Status, after_attempt
 from notification_svc.domain.message import Mail, compose
@@ -50,14 +51,18 @@ class Sender:
         self._mail_from = mail_from
         self._linger_s = linger_s
         self._waiting: deque[Delivery] = deque()
+        # What waits or is being sent, however long that takes: a claim that runs out meanwhile does not make
+        # it due for this process.
+        self._at_work: set[str] = set()
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
     def offer(self, deliveries: Sequence[Delivery]) -> None:
         """Take over deliveries that this process has claimed."""
-        room = MAX_WAITING - len(self._waiting)
-        self._waiting.extend(deliveries[:room])
+        taken = deliveries[: MAX_WAITING - len(self._waiting)]
+        self._waiting.extend(taken)
+        self._at_work.update(delivery.id for delivery in taken)
         if self._waiting:
             self._idle.clear()
             self._arrived.set()
@@ -66,18 +71,18 @@ class Sender:
         """Claim what is due and return how much that was; retries, and what a dead process has left."""
         if self._waiting:
             return 0
-        due = await self._deliveries.claim_due(MAX_BATCH)
+        due = await self._deliveries.claim_due(MAX_BATCH, but_not=self._at_work)
         self.offer(due)
         return len(due)
 
     async def run(self) -> None:
-        """Send until cancelled."""
+        """Send until cancelled; a batch that has begun is finished first."""
         while True:
             await self._arrived.wait()
             if len(self._waiting) < MAX_BATCH and self._linger_s > 0:
                 await asyncio.sleep(self._linger_s)
             while batch := self.take_waiting():
-                await self.send(batch)
+                await to_the_end(self.send(batch))
             self._arrived.clear()
             self._idle.set()
 
@@ -94,6 +99,12 @@ class Sender:
 
     async def send(self, deliveries: Sequence[Delivery]) -> None:
         """Send one batch and mark it."""
+        try:
+            await self._send(deliveries)
+        finally:
+            self._at_work.difference_update(delivery.id for delivery in deliveries)
+
+    async def _send(self, deliveries: Sequence[Delivery]) -> None:
         started = time.perf_counter()
         answers: dict[str, Answer] = {}
         mails: list[Mail] = []

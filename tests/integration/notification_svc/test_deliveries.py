@@ -52,6 +52,20 @@ class Answering:
         return None
 
 
+class Slow(Answering):
+    """A mail server that takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__(Taken())
+        self.began = asyncio.Event()
+        self.may_go_on = asyncio.Event()
+
+    async def carry(self, mails: Sequence[Mail]) -> list[Answer]:
+        self.began.set()
+        await self.may_go_on.wait()
+        return await super().carry(mails)
+
+
 async def test_a_completed_order_gets_a_receipt_and_a_failed_one_an_explanation(service: Notifier) -> None:
     await service.scenario.when(completed("ord_1"), failed("ord_2", "insufficient_funds"))
     service.scenario.then_nothing()
@@ -161,9 +175,10 @@ async def test_a_retry_that_succeeds_clears_the_error(service: Notifier) -> None
 async def test_a_late_failure_of_an_attempt_that_was_overtaken_changes_nothing(service: Notifier) -> None:
     await service.scenario.given(completed("ord_1"))
     slow = service.sender.take_waiting()
-    await service.make_due()
-    await service.sender.claim_due()
-    await service.send_waiting()
+    other = service.restarted()
+    await other.make_due()
+    await other.sender.claim_due()
+    await other.send_waiting()
     stuck = Sender(
         deliveries=service.deliveries,
         carrier=Answering(Refused("450 busy", for_good=False)),
@@ -171,6 +186,36 @@ async def test_a_late_failure_of_an_attempt_that_was_overtaken_changes_nothing(s
     )
     await stuck.send(slow)
     assert await service.states() == [("ord_1", "SENT", 2, "")]
+
+
+async def test_a_send_that_has_begun_is_finished_and_marked_when_the_service_stops(service: Notifier) -> None:
+    server = Slow()
+    service = service.restarted(server)
+    background = asyncio.create_task(service.sender.run())
+    await service.scenario.given(completed("ord_1"))
+    await asyncio.wait_for(server.began.wait(), 5)
+    background.cancel()
+    server.may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await background
+    assert await service.states() == [("ord_1", "SENT", 1, "")]
+
+
+async def test_what_is_still_being_sent_is_not_due_again_for_its_sender_when_its_claim_runs_out(
+    service: Notifier,
+) -> None:
+    server = Slow()
+    service = service.restarted(server)
+    background = asyncio.create_task(service.sender.run())
+    await service.scenario.given(completed("ord_1"))
+    await asyncio.wait_for(server.began.wait(), 5)
+    await service.make_due()
+    assert await service.sender.claim_due() == 0
+    server.may_go_on.set()
+    await service.sender.drain(5.0)
+    background.cancel()
+    assert len(server.mails) == 1
+    assert await service.states() == [("ord_1", "SENT", 1, "")]
 
 
 async def test_one_delivery_that_cannot_be_written_does_not_keep_the_others(service: Notifier) -> None:

@@ -6,11 +6,16 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc.aio
+import psycopg
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Session
+from aiosmtpd.smtp import Envelope as MailEnvelope
 from florin.common.v1.charge_pb2 import ChargeInstruction
 from florin.notification.v1 import notification_pb2, notification_service_pb2
 from florin.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
@@ -46,6 +51,55 @@ async def _is_serving(channel: grpc.aio.Channel) -> bool:
     except grpc.RpcError:
         return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+class SlowOffice:
+    """A mail server that takes its time over each message."""
+
+    def __init__(self) -> None:
+        self.has_begun = threading.Event()
+        self.may_go_on = threading.Event()
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, _envelope: MailEnvelope) -> str:
+        self.has_begun.set()
+        await asyncio.to_thread(self.may_go_on.wait, 30)
+        return "250 taken"
+
+
+async def test_sigterm_within_a_send_lets_the_mail_be_sent_and_marked(
+    service_database: Callable[[str], ServiceDatabase], nats_url: str
+) -> None:
+    office = SlowOffice()
+    controller = Controller(office, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    port = free_port()
+    database = service_database("notification_svc")
+    environment = {
+        "FLORIN_DATABASE_URL": database.url,
+        "FLORIN_NATS_URL": nats_url,
+        "FLORIN_NOTIFICATION_PORT": str(port),
+        "FLORIN_SMTP_URL": f"smtp://127.0.0.1:{controller.port}",
+    }
+    orders = Bus(name="order_svc-1", url=nats_url)
+    await orders.open()
+    async with running(environment) as process, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        await eventually(lambda: _is_serving(channel), "the service is healthy", deadline_s=60)
+        charge = ChargeInstruction(merchant_id="mer_demo", amount=1999, currency="EUR", receipt_email="a@b.c")
+        await orders.publish(envelope_of(OrderCompleted(order_id="ord_1", charge=charge)))
+        await eventually(office.has_begun.is_set, "the mail is on its way", deadline_s=60)
+        process.send_signal(signal.SIGTERM)
+
+        async def has_closed_its_door() -> bool:
+            return not await _is_serving(channel)
+
+        await eventually(has_closed_its_door, "the service is stopping")
+        office.may_go_on.set()
+        assert await asyncio.wait_for(process.wait(), 60) == 0
+    async with await psycopg.AsyncConnection.connect(database.url) as connection:
+        cursor = await connection.execute("SELECT status, attempts FROM deliveries")
+        assert await cursor.fetchall() == [("SENT", 1)]
+    await orders.close()
+    controller.stop()
 
 
 async def test_a_completed_order_becomes_a_mail_and_sigterm_ends_the_process_cleanly(

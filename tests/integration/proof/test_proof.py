@@ -9,7 +9,7 @@ import pytest
 
 from florin_cli.proof import verdict
 from florin_cli.proof.audit import BOOKS, NOTIFICATIONS, ORDERS, PAYMENTS, STOCK
-from tests.integration.proof.shop import Shop, named, open_shop
+from tests.integration.proof.shop import TOTAL, Shop, named, open_shop
 from tests.support.databases import ServiceDatabase
 
 NAMES: Final = [
@@ -40,10 +40,21 @@ _NEVER_SEALED: Final = """
 UPDATE journals SET recorded_at = now() - interval '2 min';
 DELETE FROM seals
 """
+_SECOND_CURRENCY: Final = """
+UPDATE accounts SET base = 'tax_payable:florin:USD', currency = 'USD' WHERE kind = 'tax_payable'
+"""
 _FOREIGN_SALE: Final = """
 INSERT INTO reservations (id, order_id, merchant_id, state, expires_at, created_at)
 VALUES ('rsv_x', 'ord_nobody', 'mer_1', 'COMMITTED', now(), now() - interval '5 min')
 """
+
+
+def _webhook(event_id: str, outcome: str) -> str:
+    """Return what puts a webhook of the PSP on record."""
+    return f"""
+        INSERT INTO webhooks (event_id, type, payment_id, payload, outcome)
+        VALUES ('{event_id}', 'payment_intent.succeeded', 'pay_b', '', '{outcome}')
+    """
 
 
 @pytest.fixture
@@ -89,6 +100,10 @@ LIES: Final[dict[str, list[tuple[str, str, str]]]] = {
         (BOOKS, _FALSE_SNAPSHOT, "card:cus_1:EUR"),
     ],
     "orders_payments_ledger_agree": [
+        (PAYMENTS, "UPDATE payments SET fee_amount = 299 WHERE id = 'pay_a'", "300 on platform_revenue"),
+        (PAYMENTS, "UPDATE payments SET tax_amount = 1400 WHERE id = 'pay_a'", "1421 on tax_payable"),
+        (PAYMENTS, "UPDATE payments SET merchant_id = 'mer_2' WHERE id = 'pay_c'", "merchant:mer_2:EUR"),
+        (BOOKS, _SECOND_CURRENCY, "1421 on tax_payable:florin:USD, where nothing belongs"),
         (ORDERS, "UPDATE orders SET total_amount = 1", "ord_a costs 1 EUR"),
         (ORDERS, "UPDATE orders SET journal_id = 'jrn_z'", "another journal"),
         (STOCK, "UPDATE reservations SET state = 'HELD'", "stock is HELD"),
@@ -101,6 +116,8 @@ LIES: Final[dict[str, list[tuple[str, str, str]]]] = {
         (PAYMENTS, "UPDATE payments SET amount_captured = 1 WHERE id = 'pay_a'", "pay_a captured 1 EUR"),
         (PAYMENTS, "UPDATE payments SET currency = 'USD' WHERE id = 'pay_c'", "pay_c captured 8900 USD"),
         (PAYMENTS, "UPDATE payments SET psp_reference = 'pi_z' WHERE id = 'pay_a'", "pi_z did not succeed"),
+        (PAYMENTS, _webhook("evt_psp_1", "contradicts: pay_b is FAILED"), "webhook evt_psp_1"),
+        (PAYMENTS, _webhook("evt_psp_2", "unknown_payment"), "webhook evt_psp_2"),
     ],
     "caps_hold": [(PAYMENTS, "UPDATE payments SET amount_refunded = 9000 WHERE id = 'pay_a'", "pay_a")],
     "stock_conserved": [
@@ -146,6 +163,53 @@ async def test_a_charge_whose_answer_is_on_its_way_is_no_problem(shop: Shop) -> 
     await shop.run(PAYMENTS, "UPDATE payments SET status = 'UNKNOWN', updated_at = now() WHERE id = 'pay_b'")
     shop.charge("pi_b2", "b")
     assert "no_double_charge" not in await shop.failures()
+
+
+@pytest.mark.parametrize("status", ["requires_capture", "processing"])
+async def test_money_held_for_a_payment_that_failed_here_is_found(shop: Shop, status: str) -> None:
+    shop.charge("pi_a2", "a", status=status)
+    assert "no_double_charge" not in await shop.failures()
+    shop.charge("pi_b2", "b", status=status)
+    assert f"pi_b2 is {status} at the PSP, pay_b is FAILED" in (await shop.failures())["no_double_charge"]
+
+
+@pytest.mark.parametrize(
+    ("currency", "taken"), [("ISK", 100 * TOTAL), ("UGX", 100 * TOTAL), ("MGA", TOTAL // 100), ("KWD", TOTAL)]
+)
+async def test_amounts_are_compared_in_the_units_that_the_psp_counts_in(
+    shop: Shop, currency: str, taken: int
+) -> None:
+    await shop.run(PAYMENTS, f"UPDATE payments SET currency = '{currency}' WHERE id = 'pay_a'")
+    shop.intents = [intent for intent in shop.intents if intent["id"] != "pi_a"]
+    shop.charge("pi_a", "a", amount=taken, currency=currency.lower())
+    assert "no_double_charge" not in await shop.failures()
+    shop.charge("pi_a", "a", amount=taken + 1, currency=currency.lower())
+    shop.intents.pop(1)
+    assert "pi_a took" in (await shop.failures())["no_double_charge"]
+
+
+_OPEN_AGAIN: Final = (
+    "UPDATE orders SET status = 'PROCESSING', reason = '', ended_at = NULL WHERE id = 'ord_b'"
+)
+
+
+@pytest.mark.parametrize(
+    ("payment", "stuck"),
+    [
+        ("status = 'UNKNOWN', updated_at = now()", ["ord_b", "pay_b"]),
+        ("status = 'PROCESSING', updated_at = now(), psp_reference = NULL", ["ord_b", "pay_b"]),
+        ("status = 'PROCESSING'", []),
+        ("status = 'PROCESSING', created_at = now() - interval '13 days'", []),
+        ("status = 'PROCESSING', created_at = now() - interval '15 days'", ["ord_b", "pay_b"]),
+    ],
+)
+async def test_only_the_psp_can_say_that_a_payment_takes_its_time(
+    shop: Shop, payment: str, stuck: list[str]
+) -> None:
+    await shop.run(ORDERS, _OPEN_AGAIN)
+    await shop.run(PAYMENTS, f"UPDATE payments SET {payment} WHERE id = 'pay_b'")
+    detail = (await shop.failures()).get("nothing_stuck", "")
+    assert [name for name in ("ord_b", "pay_b") if name in detail] == stuck
 
 
 async def test_a_capture_posted_twice_is_found(shop: Shop) -> None:
