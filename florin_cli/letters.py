@@ -17,8 +17,8 @@ from florin_cli.errors import CommandError
 from florin_cli.runner import control, databases, postgres, secrets
 from florin_cli.runner import nats as broker
 from florin_cli.runner.settings import SERVICE_NAMES, ServiceName, Settings
+from kit.dead_letters import REPLAYED_AFTER
 from kit.events import shard_of
-from kit.pump import MAX_ATTEMPTS
 
 _CONNECT_DEADLINE_S: Final = 5
 _PUBLISH_DEADLINE_S: Final = 5.0
@@ -148,8 +148,7 @@ async def replay(settings: Settings, found: Letter) -> None:
         **found.headers,
         # The broker would swallow a message id that it has seen.
         "Nats-Msg-Id": f"{found.event_id}#{uuid.uuid4().hex}",
-        # The last attempt: another failure buries it again at once, since no outbox has it any more.
-        "florin-attempt": str(max(found.attempts + 1, MAX_ATTEMPTS)),
+        REPLAYED_AFTER: str(found.attempts),
     }
     subject = f"florin.{owner}.{token}.{shard_of(found.aggregate_id)}"
     try:

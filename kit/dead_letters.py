@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from kit.database import Connection
 from kit.ids import NewId
 from kit.redaction import redact
+
+# On an event that a person sends once more: how often it had failed before. No outbox has it any more, so
+# whoever gets it has to bury it again at its first failure, or it would be gone.
+REPLAYED_AFTER: Final = "florin-replayed-after"
 
 # Long enough for any exception's message, short enough to read in a list.
 _MAX_ERROR_LENGTH = 2_000

@@ -46,13 +46,18 @@ Subscriptions = Mapping[type[Message], Handler[S]]
 
 @dataclass(frozen=True, slots=True)
 class _Delivery:
-    """A message as it came, with what could be read of it."""
+    """A message as it came, with what could be read of it.
+
+    Attributes:
+        failed_before: how often a replayed dead letter had failed; 0 for what an outbox sends.
+    """
 
     message: Msg
     event: Received[Any] | None
     type: EventType | None
     event_id: str
     confirm_to: str
+    failed_before: int = 0
     problem: str = ""
 
 
@@ -189,7 +194,8 @@ class Pump(Generic[S]):
         """
         failures = self._failures.get(delivery.event_id, 0) + 1
         self._failures[delivery.event_id] = failures
-        last = failures >= MAX_ATTEMPTS
+        # A replayed dead letter comes from no outbox: nobody would send it again.
+        last = failures >= MAX_ATTEMPTS or delivery.failed_before > 0
         log.error(
             "event.failed",
             consumer=self._consumer,
@@ -216,7 +222,7 @@ class Pump(Generic[S]):
             payload=delivery.message.data,
             headers=headers,
             error=problem,
-            attempts=max(self._failures.get(delivery.event_id, 0), 1),
+            attempts=delivery.failed_before + max(self._failures.get(delivery.event_id, 0), 1),
         )
 
         async def body(step: Step) -> None:
@@ -237,6 +243,7 @@ class Pump(Generic[S]):
         event_id = headers.get("ce-id", "")
         name = headers.get("ce-type", "").removeprefix("florin.")
         confirm_to = headers.get("florin-confirm-to", "")
+        failed_before = headers.get(dead_letters.REPLAYED_AFTER, "")
         type_ = self._by_name.get(name)
         event: Received[Any] | None = None
         attempt = 1
@@ -261,5 +268,6 @@ class Pump(Generic[S]):
             type_,
             event_id or f"unreadable-{hashlib.sha256(message.data).hexdigest()[:32]}",
             confirm_to,
+            int(failed_before) if failed_before.isdecimal() else 0,
             problem,
         )

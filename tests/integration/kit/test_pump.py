@@ -13,6 +13,7 @@ from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 from kit import inbox
 from kit.bus import Envelope
 from kit.database import Database
+from kit.dead_letters import REPLAYED_AFTER
 from kit.events import NewEvent, Received
 from kit.ids import new_id
 from kit.pump import MAX_ATTEMPTS, Pump
@@ -106,6 +107,27 @@ async def test_an_event_that_keeps_failing_becomes_a_dead_letter_and_is_confirme
     assert bad.id in confirmed(shop.runtime), "its sender can stop"
     await shop.when(bad, times=MAX_ATTEMPTS)
     assert len(await shop.rows("SELECT * FROM dead_letters")) == 1
+
+
+async def test_a_replayed_dead_letter_that_fails_again_is_buried_again_at_once(runtime: Runtime) -> None:
+    pump = Pump(
+        bus=runtime.bus,
+        steps=runtime.steps,
+        consumer=runtime.name,
+        subscriptions=SUBSCRIPTIONS,
+        scope=itself,
+        new_id=new_id,
+    )
+    bad = completed(POISONED)
+    for _ in range(MAX_ATTEMPTS):
+        await pump.handle([delivered(bad)])
+    await execute(runtime, "UPDATE dead_letters SET outcome = 'replayed', acknowledged_at = now()")
+    replayed = delivered(bad)
+    assert replayed.headers is not None
+    replayed.headers[REPLAYED_AFTER] = str(MAX_ATTEMPTS)
+    await pump.handle([replayed])
+    [(attempts, outcome)] = await rows(runtime, "SELECT attempts, outcome FROM dead_letters")
+    assert (attempts, outcome) == (MAX_ATTEMPTS + 1, None), "it waits for a person again"
 
 
 @pytest.mark.parametrize(
