@@ -20,7 +20,6 @@ from florin_cli.runner import control, databases, postgres, secrets
 from florin_cli.runner.settings import SERVICE_NAMES, ServiceName, Settings
 from kit.events import EventType, event_type
 from kit.outbox import RESEND_DAYS
-from kit.pump import MAX_ATTEMPTS
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -191,9 +190,8 @@ async def put_back(connection: Connection, found: Letter) -> bool:
             found.headers.get("traceparent", ""),
             _emitted_at(found),
             RESEND_DAYS - 1,
-            # Each send counts one up. It is the last attempt: another failure buries the event at once, and
-            # its number tells that burial from a late copy of the one before.
-            max(found.attempts, MAX_ATTEMPTS - 1),
+            # Each send counts one up; so the next burial, if there is one, is told from a late copy.
+            found.attempts,
         ),
     )
     return cursor.rowcount == 1

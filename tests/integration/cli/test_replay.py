@@ -41,14 +41,15 @@ class Pair:
     is_mended: bool = False
 
     async def receive(self, envelope: Envelope) -> list[str]:
-        """Hand the event to its consumer and return the ids that it confirmed."""
+        """Hand the event to its consumer, until it gives up, and return the ids that it confirmed."""
 
         async def on_failed(scope: None, events: Sequence[Received[Any]]) -> list[NewEvent]:
             if not self.is_mended:
                 raise RuntimeError("mailbox full")
             return []
 
-        await handle(self.consumer, {OrderFailed: on_failed}, lambda step: None, envelope)
+        times = 1 if self.is_mended else MAX_ATTEMPTS
+        await handle(self.consumer, {OrderFailed: on_failed}, lambda step: None, envelope, times=times)
         return [event_id for _, _, ids in recorded(self.consumer).confirmed for event_id in ids]
 
     async def bury(self, at: datetime | None = None) -> Letter:
