@@ -30,6 +30,20 @@ class CpuTimes:
     machine_busy_s: float
     machine_s: float
 
+    @property
+    def busy_share(self) -> float:
+        """Share of the machine's processors that was in use."""
+        return self.machine_busy_s / self.machine_s if self.machine_s else 0.0
+
+    @property
+    def others_share(self) -> float:
+        """Share of the machine's processors that programs used which have no part in this.
+
+        The kernel's work for the network counts here, too, as far as it is charged to nobody.
+        """
+        others_s = max(0.0, self.machine_busy_s - sum(self.by_process.values()))
+        return others_s / self.machine_s if self.machine_s else 0.0
+
     def since(self, before: CpuTimes) -> CpuTimes:
         """What was used between `before` and now."""
         # A process that was restarted in between counts from its own start.

@@ -100,7 +100,8 @@ def as_json(report: Report) -> dict[str, Any]:
             "prototype": budget.total(lines).prototype_ms,
         },
         "cpu_budget": [asdict(line) for line in lines],
-        "machine_busy_share": _busy_share(steady),
+        "machine_busy_share": round(steady.cpu.busy_share, 3),
+        "others_share": round(steady.cpu.others_share, 3),
         "pgbench_tps_before": report.pgbench_tps_before,
         "pgbench_tps_after": report.pgbench_tps_after,
         "search": None if report.search is None else _search(report, report.search),
@@ -132,8 +133,3 @@ def _outcomes(windows: list[Measured]) -> Mapping[str, int]:
         for outcome, count in window.promises.outcomes.items():
             counts[outcome] = counts.get(outcome, 0) + count
     return counts
-
-
-def _busy_share(measured: Measured) -> float | None:
-    times = measured.cpu
-    return round(times.machine_busy_s / times.machine_s, 3) if times.machine_s else None

@@ -287,11 +287,12 @@ class Pull:
             linger_s: how long to let a batch fill after its first message.
         """
         while not self._messages:
+            # Cleared before anything is awaited: what arrives from here on is not overlooked.
+            self._signal.clear()
             if self._lost:
                 await self._recreate()
             if self._wanted <= 0:
                 await self._request()
-            self._signal.clear()
             try:
                 await asyncio.wait_for(self._signal.wait(), timeout=3 * _HEARTBEAT_S)
             except TimeoutError:
@@ -327,7 +328,7 @@ class Pull:
             "expires": int(_PULL_EXPIRES_S * 1e9),
             "idle_heartbeat": int(_HEARTBEAT_S * 1e9),
         }
-        self._wanted = FETCH_SIZE
+        self._wanted += FETCH_SIZE
         try:
             await self._client.publish(self._next, json.dumps(request).encode(), reply=self._inbox)
         except (nats.errors.Error, OSError) as error:
@@ -344,7 +345,9 @@ class Pull:
         elif status == "100":
             self._signal.set()  # A heartbeat: the pull is alive.
         elif status in ("408", "404"):
-            self._wanted = 0  # The pull request ran out; ask again.
+            # A pull request ran out and tells what it still wanted; ask again.
+            left = int((message.headers or {}).get("Nats-Pending-Messages") or FETCH_SIZE)
+            self._wanted = max(0, self._wanted - left)
             self._signal.set()
         else:
             # 409 consumer deleted or 503 nobody there: the broker has forgotten us.

@@ -6,8 +6,8 @@ psycopg without an ORM: a hot path is a handful of set-based statements a batch 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
 
 import psycopg
 import stamina
@@ -17,13 +17,32 @@ from kit.arrays import ArrayDumper
 from kit.errors import Conflict
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 T = TypeVar("T")
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 # The store is gone, or too busy to be used: worth another try with the same key, never an answer.
 STORE_UNAVAILABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
+
+
+class StatementRefused(psycopg.DataError):
+    """A statement took too long or asked for too much: its own fault, not that of the store.
+
+    psycopg files these under `OperationalError`, where a lost connection is; waiting for the store would
+    then wait for ever, and a whole batch with it.
+    """
+
+
+@contextmanager
+def _blaming_the_statement() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        # 57014: ended by statement_timeout. Class 54: a limit of Postgres, such as the size of an index row.
+        if error.sqlstate == "57014" or (error.sqlstate or "").startswith("54"):
+            raise StatementRefused(str(error)) from error
+        raise
 
 
 class Outdated(Conflict):
@@ -61,6 +80,21 @@ _PLANNER: Final = "-c enable_seqscan=off"
 
 async def _configure(connection: Connection) -> None:
     connection.adapters.register_dumper(list, ArrayDumper)
+
+
+# Short enough to hold nobody up, long enough to be worth a commit.
+_CHUNK_ROWS: Final = 5_000
+
+
+async def delete_in_chunks(database: Database, statement: LiteralString, *parameters: object) -> int:
+    """Run a DELETE whose last parameter is its LIMIT until nothing is left; return how many rows went."""
+    deleted = 0
+    while True:
+        async with database.connection() as connection:
+            cursor = await connection.execute(statement, (*parameters, _CHUNK_ROWS))
+        deleted += cursor.rowcount
+        if cursor.rowcount < _CHUNK_ROWS:
+            return deleted
 
 
 class Database:
@@ -102,8 +136,9 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection in autocommit mode, for single statements and reads."""
-        async with self._pool.connection() as connection:
-            yield connection
+        with _blaming_the_statement():
+            async with self._pool.connection() as connection:
+                yield connection
 
     async def transact(self, body: Callable[[Connection], Awaitable[T]]) -> T:
         """Run `body` in one transaction and return its result; nothing stays if it raises.
@@ -119,7 +154,7 @@ class Database:
             wait_max=0.2,
             wait_jitter=_JITTER_S,
         ):
-            with attempt:
+            with attempt, _blaming_the_statement():
                 async with self._pool.connection() as connection, connection.transaction():
                     return await body(connection)
         raise AssertionError("retry_context either returns or raises")

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Final
 
 from babel.core import get_global
 from babel.numbers import format_currency, get_currency_precision, list_currencies
 
 # One basis point is a hundredth of a percent.
 BASIS_POINTS = 10_000
+
+# Where CLDR tells how people write amounts today, which is not how ISO 4217 counts them (list one, column
+# "minor unit", published by SIX: https://www.six-group.com, "Data standards").
+# Banks and PSPs count as ISO does.
+_ISO_4217_EXPONENTS: Final = {
+    "AFN": 2, "ALL": 2, "IQD": 3, "IRR": 2, "KPW": 2, "LAK": 2, "LBP": 2, "MGA": 2, "MMK": 2, "RSD": 2,
+    "SOS": 2, "SYP": 2, "YER": 2,
+}  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -24,8 +33,9 @@ def known_currencies() -> frozenset[str]:
 
 @lru_cache(maxsize=256)
 def exponent(currency: str) -> int:
-    """Return how many decimal places a currency has: EUR 2, JPY 0, KWD 3."""
-    return get_currency_precision(currency)
+    """Return how many decimal places a currency has in ISO 4217: EUR 2, JPY 0, KWD 3."""
+    differs = _ISO_4217_EXPONENTS.get(currency)
+    return get_currency_precision(currency) if differs is None else differs
 
 
 def split_by_largest_remainder(amount_minor: int, weights: Sequence[int]) -> list[int]:

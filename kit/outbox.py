@@ -31,6 +31,9 @@ FIRST_RESEND_AFTER_S: Final = 5.0
 # The longest pause between two sends of one event.
 MAX_RESEND_INTERVAL_S: Final = 60.0
 
+# After that a person has to look; inboxes remember for longer, so no effect can come twice.
+RESEND_DAYS: Final = 7
+
 # Rows a relay claims at once: enough to catch up quickly, few enough to be sent before the claim is due.
 RELAY_BATCH: Final = 500
 
@@ -40,9 +43,10 @@ _FORGET_AFTER_S: Final = 600.0
 _DUE_SQL: Final = """
 UPDATE outbox SET
     sends = sends + 1,
-    next_send_at = now() + make_interval(secs => least(%(first)s * power(2, sends), %(longest)s))
+    next_send_at = now() + make_interval(secs => least(%(first)s * power(2, least(sends, 10)), %(longest)s))
 WHERE event_id IN (
     SELECT event_id FROM outbox WHERE next_send_at <= now()
+        AND created_at > now() - make_interval(days => %(days)s)
     ORDER BY next_send_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 RETURNING event_id, type, aggregate_id, payload, correlation_id, traceparent, created_at, sends
@@ -119,7 +123,10 @@ class Outbox:
     async def publish(self, envelopes: Sequence[Envelope]) -> None:
         """Send committed events. Never raises: what is not sent now is due later."""
         for envelope in envelopes:
-            self._awaited[envelope.id] = _Awaited(set(envelope.type.consumers))
+            if envelope.type.consumers:
+                self._awaited[envelope.id] = _Awaited(set(envelope.type.consumers))
+            else:
+                self._confirmed.append(envelope.id)  # Nobody has to act on it.
             faultpoints.passing(f"{self._source}.before_publish")
             await self._bus.publish(envelope)
 
@@ -159,14 +166,21 @@ class Outbox:
             "first": FIRST_RESEND_AFTER_S,
             "longest": MAX_RESEND_INTERVAL_S,
             "limit": RELAY_BATCH,
+            "days": RESEND_DAYS,
         }
         async with self._database.connection() as connection:
             rows = await (await connection.execute(_DUE_SQL, parameters)).fetchall()
-        faultpoints.passing(f"{self._source}.relay_claimed")
+        unknown = sorted({row[1] for row in rows if row[1] not in self._types})
+        if unknown:
+            # Written by another version of this service; that version, or the next, sends them.
+            log.error("outbox.unknown_types", types=unknown)
         envelopes = [
-            Envelope.from_row(row, self._types, self._source, self._bus.confirm_subject) for row in rows
+            Envelope.from_row(row, self._types, self._source, self._bus.confirm_subject)
+            for row in rows
+            if row[1] in self._types
         ]
         if envelopes:
+            faultpoints.passing(f"{self._source}.relay_claimed")
             log.warning(
                 "outbox.resent",
                 count=len(envelopes),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from itertools import count
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 from kit.bus import Envelope
 from kit.database import Connection, Database
@@ -12,6 +13,9 @@ from kit.events import NewEvent
 from kit.outbox import Outbox
 
 T = TypeVar("T")
+
+# What has begun gets this long at shutdown; more means that the store is away, and then nothing is lost.
+GRACE_S: Final = 5.0
 
 
 class Step:
@@ -37,6 +41,18 @@ class Step:
         For handing work to something in this process. What must not be lost belongs into a row.
         """
         self.hooks.append(hook)
+
+
+async def to_the_end(work: Coroutine[Any, Any, None], *, grace_s: float = GRACE_S) -> None:
+    """Run `work` to its end even if the caller is cancelled meanwhile, for `grace_s` at most."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        _, unfinished = await asyncio.wait([task], timeout=grace_s)
+        for each in unfinished:
+            each.cancel()
+        raise
 
 
 class Steps:

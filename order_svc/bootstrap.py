@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
 from florin.order.v1 import order_pb2, order_service_pb2_grpc
 
 from kit.batch import Gatherer
 from kit.clock import system_clock
 from kit.errors import FlorinError
-from kit.idempotency import Answer, IdempotentBatch, Keyed, ReplayCache
+from kit.idempotency import Answer, Apply, IdempotentBatch, Keyed, ReplayCache
 from kit.ids import new_id
 from kit.pages import PageTokens
 from kit.pump import Pump
@@ -39,6 +38,13 @@ NAME = "order_svc"
 # The number of open orders may be this old; at full speed that is some hundred orders.
 _ADMISSION_REFRESH_S = 0.25
 
+# Checkouts that wait to be accepted: about two seconds' worth at full speed, and more than come at once in a
+# flash sale's first instant.
+_MAX_WAITING = 1_000
+
+# Changes that another replica made are told to watchers at this interval.
+_LOOK_S = 1.0
+
 
 class Intake:
     """Takes a batch of checkouts: prices them, then places those that are new."""
@@ -46,29 +52,35 @@ class Intake:
     def __init__(
         self,
         catalogue: Catalogue,
-        admission: Admission,
         batch: IdempotentBatch[PricedCheckout, order_pb2.Order],
     ) -> None:
         self._catalogue = catalogue
-        self._admission = admission
         self._batch = batch
 
     async def __call__(self, calls: list[Keyed[Checkout]]) -> Sequence[Answer[order_pb2.Order] | Exception]:
         """Return an answer or refusal a checkout; a replay is answered whatever prices are today."""
         priced = await price_checkouts(self._catalogue, [call.command for call in calls])
-        admitted = [item if isinstance(item.outcome, FlorinError) else self._admit(item) for item in priced]
-        return await self._batch([Keyed(call.key, item) for call, item in zip(calls, admitted, strict=True)])
+        return await self._batch([Keyed(call.key, item) for call, item in zip(calls, priced, strict=True)])
 
-    def _admit(self, item: PricedCheckout) -> PricedCheckout:
-        refusal = self._admission.admit()
-        return item if refusal is None else replace(item, outcome=refusal)
+
+def placing(admission: Admission, scope: Callable[[Step], Scope]) -> Apply[PricedCheckout, order_pb2.Order]:
+    """Return what runs inside the step that takes new checkouts; the answer to a replay needs no room."""
+
+    async def apply(step: Step, priced: Sequence[PricedCheckout]) -> list[order_pb2.Order | FlorinError]:
+        results, events = await place_orders(scope(step), admission.admit(priced))
+        step.emit(events)
+        step.after_commit(lambda: admission.placed(len(events)))
+        return [r if isinstance(r, FlorinError) else order_message(r) for r in results]
+
+    return apply
 
 
 async def build(settings: Settings) -> Runtime:
     """Return the order service, ready to serve."""
     runtime = Runtime.build(NAME, settings, EMITS)
-    watchers = Watchers()
     reader = PostgresOrderReader(runtime.database)
+    watchers = Watchers(reader.changed)
+    admission = Admission(reader.count_open, limit=settings.max_open_orders)
 
     def scope(step: Step) -> Scope:
         def changed(orders: Sequence[Order]) -> None:
@@ -76,18 +88,16 @@ async def build(settings: Settings) -> Runtime:
 
         return Scope(PostgresOrders(step.connection), new_id, system_clock, changed)
 
-    async def apply(step: Step, priced: Sequence[PricedCheckout]) -> list[order_pb2.Order | FlorinError]:
-        results, events = await place_orders(scope(step), priced)
-        step.emit(events)
-        return [r if isinstance(r, FlorinError) else order_message(r) for r in results]
-
     cache = ReplayCache(settings.redis_url)
     catalogue = RemoteCatalogue(settings.inventory_target)
-    admission = Admission(reader.count_open, limit=settings.max_open_orders)
-    batch = IdempotentBatch(steps=runtime.steps, cache=cache, apply=apply, response=order_pb2.Order)
+    batch = IdempotentBatch(
+        steps=runtime.steps, cache=cache, apply=placing(admission, scope), response=order_pb2.Order
+    )
     intake = Gatherer(
-        Intake(catalogue, admission, batch),
+        Intake(catalogue, batch),
         name="checkouts",
+        # Whoever comes when so many wait would wait for seconds: better told at once to come back.
+        max_waiting=_MAX_WAITING,
         linger_s=settings.intake_linger_ms / 1000,
     )
     pump = Pump(
@@ -120,6 +130,7 @@ async def build(settings: Settings) -> Runtime:
     )
     runtime.worker("pump", pump.run)
     runtime.every("admission", _ADMISSION_REFRESH_S, admission.refresh)
+    runtime.every("orders.look", _LOOK_S, watchers.look)
     runtime.gather(intake)
     runtime.closers += [cache.close, catalogue.close]
     runtime.serve_grpc(server)

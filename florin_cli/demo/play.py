@@ -49,12 +49,14 @@ async def perform(
             playing = [scenario for scenario in scenarios if scenario.act is act]
             await psp.change(_PSP_CONFIG[act])
             try:
-                done = await asyncio.gather(
-                    *(_play(settings, psp, scenario, on_progress) for scenario in playing)
-                )
+                async with asyncio.TaskGroup() as group:
+                    tasks = {
+                        scenario.slug: group.create_task(_play(settings, psp, scenario, on_progress))
+                        for scenario in playing
+                    }
             finally:
                 await psp.reset()
-            turns |= {scenario.slug: each for scenario, each in zip(playing, done, strict=True)}
+            turns |= {slug: task.result() for slug, task in tasks.items()}
         charges = await psp.charges_by_order()
     return [await _look_back(settings, scenario, turns[scenario.slug], charges) for scenario in scenarios]
 
@@ -77,13 +79,16 @@ async def _play(
             turns = await _buy_with_one_key(edge, scenario)
             on_progress(scenario.times)
             return turns
-        turns = []
-        for each in asyncio.as_completed(
-            [_take_turn(edge, psp, scenario, index) for index in range(scenario.times)]
-        ):
-            turns += await each
+
+        async def take(index: int) -> list[Turn]:
+            taken = await _take_turn(edge, psp, scenario, index)
             on_progress(1)
-        return turns
+            return taken
+
+        # A group, so that a demo that is interrupted leaves no buyer behind.
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(take(index)) for index in range(scenario.times)]
+        return [turn for task in tasks for turn in task.result()]
 
 
 async def _take_turn(edge: EdgeClient, psp: PspSimulator, scenario: Scenario, index: int) -> list[Turn]:

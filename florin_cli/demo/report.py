@@ -14,14 +14,15 @@ from rich.text import Text
 from florin_cli import sheets
 from florin_cli.client import Order
 from florin_cli.demo.stage import Stage
-from florin_cli.demo.story import Mails, Proof, Seen, Story
+from florin_cli.demo.story import Mails, Seen, Story
+from florin_cli.proof import Proof
 from kit.money import format_minor
 
 # Lines longer than this are hard to read; shorter ones break ids apart.
 _MAX_WIDTH: Final = 100
 _MIN_WIDTH: Final = 80
 
-# Room for the longest name of a scenario.
+# With the columns beside it, the narrowest terminal exactly; a test holds the names to it.
 _NAME_WIDTH: Final = 28
 
 _GOOD: Final = "[green]✓[/]"
@@ -48,7 +49,7 @@ def document(story: Story, stage: Stage) -> dict[str, Any]:
             "sent": sum(len(files) for files in story.mails.by_order.values()),
             "folder": story.mails.folder,
         },
-        "proof": {"ok": story.proof.ok, "checks": [dict(check) for check in story.proof.checks]},
+        "proof": story.proof.as_json(),
         "data_dir": str(stage.settings.data_dir) if stage.data_is_kept else None,
     }
 
@@ -99,11 +100,12 @@ def _scenarios(story: Story) -> Group:
     """
     lines = [Text(), Text(_line("", "promised", "seen", "charges", "within"), "bold")]
     for seen in story.seen:
-        lines += _scenario(seen)
+        lines += scenario_lines(seen)
     return Group(*lines)
 
 
-def _scenario(seen: Seen) -> list[Text]:
+def scenario_lines(seen: Seen) -> list[Text]:
+    """What a person reads of one scenario: its ends, promised and seen, and the reason."""
     scenario = seen.scenario
     style = "green" if seen.ok else "bold red"
     name = f"{'✓' if seen.ok else '✗'} {scenario.name}"
@@ -123,7 +125,7 @@ def _scenario(seen: Seen) -> list[Text]:
 
 
 def _line(name: str, outcome: str, seen: str, charges: str, within: str) -> str:
-    return f"{name:<{_NAME_WIDTH}}{outcome:<29}{seen:>8}  {charges:>8} {within:>6}"
+    return f"{name:<{_NAME_WIDTH}}{outcome:<28}{seen:>8} {charges:>8} {within:>6}"
 
 
 def _example(story: Story) -> list[RenderableType]:
@@ -131,7 +133,8 @@ def _example(story: Story) -> list[RenderableType]:
     if order is None:
         return []
     total = format_minor(order.total_amount, order.currency)
-    told = f"{order.id}, {total}, {order.outcome}: one trace through all services"
+    traces = sorted({step.trace_id for step in story.example_steps if step.trace_id})
+    told = f"{order.id}, {total}, {order.outcome}\ntrace {', '.join(traces) or 'not sampled'}"
     return [
         _heading("The way of one order (florin order timeline)"),
         Padding(f"[dim]{escape(told)}[/]", (1, 0)),
@@ -156,8 +159,8 @@ def _proof(proof: Proof) -> RenderableType:
     table.add_column(no_wrap=True)
     table.add_column(style="dim", overflow="fold")
     for check in proof.checks:
-        mark = _GOOD if check["ok"] else _BAD
-        table.add_row(mark, str(check["name"]), escape(str(check["detail"])))
+        mark = _GOOD if check.ok else _BAD
+        table.add_row(mark, check.name, escape(check.detail))
     return Group("", table)
 
 

@@ -118,7 +118,7 @@ def _refused(name: str, payment_method_id: str, reason: str, why: str, *, times:
 
 THREE_D_SECURE: Final = Scenario(
     name="3-D Secure, confirmed",
-    why="The order waits for its buyer; the bank's yes comes by webhook and completes it.",
+    why="The order waits for its buyer; the bank's yes comes by webhook.",
     play=Play.BUY_AND_CONFIRM,
     payment_method_id="pm_card_authenticationRequired",
     times=2,
@@ -130,7 +130,7 @@ THREE_D_SECURE: Final = Scenario(
 SCENARIOS: Final = (
     Scenario(
         name="Cards that pay",
-        why="Stock held, card charged, journal posted, stock sold, receipt sent: in EUR, USD and JPY.",
+        why="Stock held, card charged, books posted, stock sold: in EUR, USD and JPY.",
         baskets=_MIXED,
         times=15,
         promised={"COMPLETED": 15},
@@ -238,16 +238,16 @@ SCENARIOS: Final = (
         orders=0,
     ),
     _sold(
-        "Charged, but no answer",
+        "Charge, but no answer",
         "pm_sim_timeout_after",
-        "The PSP took the money and hung up: after 5 s it is looked up, found, and not charged again.",
+        "Money taken, line dead: after 5 s it is looked up, and not charged again.",
         times=2,
         act=Act.WEBHOOKS_LOST,
     ),
     _sold(
-        "Not charged, and no answer",
+        "No charge, no answer",
         "pm_sim_timeout_before",
-        "The same silence, but the PSP knows nothing: charged now, under the same key.",
+        "The same silence, but the PSP knows nothing: charged now, under one key.",
         act=Act.WEBHOOKS_LOST,
     ),
 )

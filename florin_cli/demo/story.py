@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from florin_cli.client import Order, TimelineStep
 from florin_cli.demo.scenarios import Scenario
+from florin_cli.proof import Proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +78,6 @@ class Mails:
         return {order: len(files) for order, files in self.by_order.items()} == dict.fromkeys(
             self.expected, 1
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """The answer of `florin prove`."""
-
-    ok: bool
-    # Each with `name`, `ok` and `detail`.
-    checks: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)

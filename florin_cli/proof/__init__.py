@@ -4,8 +4,9 @@ It reads and never writes, works while the system is under load, and trusts no s
 the PSP's own list are compared with each other.
 """
 
+from florin_cli.proof.agreement import SETTLING_S
 from florin_cli.proof.audit import Audit
 from florin_cli.proof.checks import CHECKS, prove
 from florin_cli.proof.verdict import Check, Proof
 
-__all__ = ["CHECKS", "Audit", "Check", "Proof", "prove"]
+__all__ = ["CHECKS", "SETTLING_S", "Audit", "Check", "Proof", "prove"]

@@ -11,7 +11,7 @@ from florin_cli.proof.audit import BOOKS, ORDERS, PAYMENTS, STOCK, Audit
 from florin_cli.proof.verdict import Finding
 
 # What an order causes when it ends is done by others a moment later.
-_SETTLING_S: Final = 5
+SETTLING_S: Final = 5
 # Stock is given back by an event, which is sent again if its receiver was down.
 _RELEASE_S: Final = 30
 
@@ -91,7 +91,7 @@ async def orders_payments_ledger_agree(audit: Audit) -> Finding:
 
 async def _gather(audit: Audit) -> _Evidence:
     # In the order of cause: what a later answer has more than an earlier one is only on its way.
-    orders = {row[0]: _Order(*row[1:]) for row in await audit.rows(ORDERS, _ENDED, (_SETTLING_S,))}
+    orders = {row[0]: _Order(*row[1:]) for row in await audit.rows(ORDERS, _ENDED, (SETTLING_S,))}
     captures = {row[0]: _Capture(*row[1:]) for row in await audit.rows(PAYMENTS, _CAPTURED)}
     journals: dict[str, list[_Journal]] = defaultdict(list)
     for order_id, *columns in await audit.rows(BOOKS, _POSTED):

@@ -28,10 +28,11 @@ FROM entries e JOIN accounts a ON a.id = e.account_id GROUP BY a.currency
 _HALTS: Final = "SELECT id, reason FROM posting_halts WHERE lifted_at IS NULL"
 
 _BROKEN_SEALS: Final = "SELECT shard, from_txid::text, problem FROM verify_seals()"
-# The worker seals every few seconds; what is a minute old and not sealed has been left out.
+# The worker seals every few seconds what no open transaction can add to any more; of that, what is a minute
+# old and not sealed has been left out.
 _UNSEALED: Final = """
 SELECT count(*) FROM journals
-WHERE recorded_at < now() - interval '60 seconds'
+WHERE recorded_at < now() - interval '60 seconds' AND txid < pg_snapshot_xmin(pg_current_snapshot())
     AND txid >= coalesce(
         (SELECT to_txid FROM seals WHERE shard = 'journals' ORDER BY from_txid DESC LIMIT 1), '0')
 """

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import psycopg
 
-from kit.database import STORE_UNAVAILABLE, Connection, Database
+from kit.database import STORE_UNAVAILABLE, Connection, Database, StatementRefused
 from kit.errors import InvalidRequest, Unavailable
 from ledger_svc.application.ports import Balance
 from ledger_svc.domain.journal import MAX_JOURNALS, Code, Journal, Posting
@@ -49,9 +49,19 @@ class PostgresLedger:
                 "POSTING_HALTED",
                 "the books do not sum to zero, so nothing is posted until a person has looked at them",
             ) from error
-        except STORE_UNAVAILABLE as error:
+        except StatementRefused as error:
             raise Unavailable(
-                "STORE_UNAVAILABLE", "the database does not answer; nothing was posted", retry_after_s=1.0
+                "STORE_UNAVAILABLE",
+                "posting took the database too long; nothing was posted",
+                retry_after_s=1.0,
+            ) from error
+        except STORE_UNAVAILABLE as error:
+            # The connection may have been lost while the commit was on its way, so nobody knows.
+            raise Unavailable(
+                "STORE_UNAVAILABLE",
+                "the database does not answer; the journals may have been posted: repeat them, each with the"
+                " same business_key",
+                retry_after_s=1.0,
             ) from error
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             raise InvalidRequest(

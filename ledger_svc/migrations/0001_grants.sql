@@ -10,7 +10,7 @@ BEGIN
         'GRANT SELECT ON currencies, chart, accounts, journals, entries, balance_headers, snapshots, seals,'
         ' posting_halts TO %I', current_database());
     EXECUTE format(
-        'GRANT EXECUTE ON FUNCTION close_books(integer), post_journals(text[], text[], text[], text[], text[],'
-        ' text[], text[], timestamptz[], integer[], text[], bigint[]) TO %I', current_database());
+        'GRANT EXECUTE ON FUNCTION close_books(integer), post_journals(text[], text[], text[], text[],'
+        ' text[], text[], text[], timestamptz[], integer[], text[], bigint[]) TO %I', current_database());
 END
 $$;

@@ -12,10 +12,12 @@ END;
 -- Looks at each entry and each journal on its own.
 -- account_ids: of each entry, in order; NULL where there is no account yet.
 -- codes: of each journal, in order; NULL where nothing is wrong, REPEATED where the batch has the key before.
+-- header_ids: accounts that are constrained. bound: whether a limit binds any of the journals.
 CREATE FUNCTION judge_journals(
-    journal_ids text[], business_keys text[],
+    journal_ids text[], business_keys text[], kinds text[],
     entry_journals integer[], entry_accounts text[], entry_amounts bigint[],
-    OUT account_ids bigint[], OUT codes text[], OUT unopened boolean, OUT constrained boolean
+    OUT account_ids bigint[], OUT header_ids bigint[], OUT codes text[], OUT unopened boolean,
+    OUT bound boolean
 ) LANGUAGE plpgsql STABLE
 SET search_path = public, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
@@ -23,6 +25,7 @@ BEGIN
     WITH line AS MATERIALIZED (
         SELECT given.ord, given.journal, given.amount, account.id AS account_id,
             chart.constrained, split_part(given.code, ':', -1) COLLATE "C" AS currency,
+            chart.constrained AND kinds[given.journal] = ANY (coalesce(chart.binding_kinds, kinds)) AS bound,
             CASE
                 WHEN account.closed_at IS NOT NULL THEN 'CLOSED_ACCOUNT'
                 WHEN account.id IS NULL AND (
@@ -59,6 +62,7 @@ BEGIN
     )
     SELECT
         (SELECT array_agg(line.account_id ORDER BY line.ord) FROM line),
+        (SELECT array_agg(DISTINCT line.account_id) FROM line WHERE line.constrained),
         (
             SELECT array_agg(CASE
                 WHEN given.first < given.ord THEN 'REPEATED'
@@ -72,19 +76,18 @@ BEGIN
             LEFT JOIN verdict ON verdict.journal = given.ord
         ),
         (SELECT coalesce(bool_or(line.account_id IS NULL), false) FROM line),
-        (SELECT coalesce(bool_or(line.constrained), false) FROM line)
-    INTO account_ids, codes, unopened, constrained;
+        (SELECT coalesce(bool_or(line.bound), false) FROM line)
+    INTO account_ids, header_ids, codes, unopened, bound;
 END
 $$;
 
 -- Makes the accounts that entries of good journals go to for the first time; returns the accounts of all.
 CREATE FUNCTION open_accounts(
-    journal_ids text[], codes text[], entry_journals integer[], entry_accounts text[]
-) RETURNS bigint[] LANGUAGE plpgsql
+    journal_ids text[], codes text[], entry_journals integer[], entry_accounts text[],
+    OUT account_ids bigint[], OUT header_ids bigint[]
+) LANGUAGE plpgsql
 SET search_path = public, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
-DECLARE
-    account_ids bigint[];
 BEGIN
     -- In one order, like every lock that posting takes, so that two batches cannot deadlock.
     WITH opened AS (
@@ -106,21 +109,22 @@ BEGIN
     FROM opened JOIN chart USING (kind) WHERE chart.constrained;
 
     -- A statement of its own, because it has to see what a concurrent batch has made.
-    SELECT array_agg(account.id ORDER BY given.ord) INTO account_ids
+    SELECT array_agg(account.id ORDER BY given.ord),
+        array_agg(DISTINCT account.id) FILTER (WHERE chart.constrained AND account.id IS NOT NULL)
+    INTO account_ids, header_ids
     FROM unnest(entry_journals, entry_accounts) WITH ORDINALITY AS given (journal, code, ord)
     LEFT JOIN chart ON chart.kind = split_part(given.code, ':', 1)
     LEFT JOIN LATERAL (
         SELECT id FROM accounts
         WHERE accounts.code = lane_code(given.code, chart.lanes, journal_ids[given.journal]) LIMIT 1
     ) AS account ON true;
-    RETURN account_ids;
 END
 $$;
 
 -- Refuses, in the order of the batch, journals that would break a floor or ceiling; returns the codes.
--- The headers of all constrained accounts stay locked until the transaction ends.
+-- The caller holds the locks of the headers.
 CREATE FUNCTION apply_limits(
-    business_keys text[], kinds text[], codes text[],
+    business_keys text[], kinds text[], codes text[], header_ids bigint[],
     entry_journals integer[], account_ids bigint[], entry_amounts bigint[]
 ) RETURNS text[] LANGUAGE plpgsql
 SET search_path = public, pg_temp SET enable_seqscan = off SET jit = off
@@ -129,20 +133,8 @@ DECLARE
     balances jsonb;
     move record;
 BEGIN
-    SELECT jsonb_object_agg(locked.account_id, locked.available) INTO balances
-    FROM (
-        SELECT account_id, posted - pending AS available FROM balance_headers
-        WHERE account_id IN (SELECT unnest(account_ids)) ORDER BY account_id FOR UPDATE
-    ) AS locked;
-
-    IF NOT EXISTS (
-        SELECT FROM unnest(entry_journals, account_ids) AS given (journal, account_id)
-        JOIN accounts ON accounts.id = given.account_id JOIN chart USING (kind)
-        WHERE chart.constrained AND kinds[given.journal] = ANY (coalesce(binding_kinds, kinds))
-    ) THEN
-        RETURN codes;  -- The usual case: captures are not bound by the floor of a merchant's account.
-    END IF;
-
+    SELECT jsonb_object_agg(account_id, posted - pending) INTO balances
+    FROM balance_headers WHERE account_id = ANY (header_ids);
     FOR move IN
         SELECT journal, bool_or(is_bound AND (
                 (delta < 0 AND floor IS NOT NULL) OR (delta > 0 AND ceiling IS NOT NULL))) AS is_bound,
@@ -190,6 +182,9 @@ AS $$
 #variable_conflict use_column
 DECLARE
     judged record;
+    account_ids bigint[];
+    header_ids bigint[];
+    codes text[];
     posted text[];
 BEGIN
     IF EXISTS (SELECT FROM posting_halts WHERE lifted_at IS NULL) THEN
@@ -199,13 +194,22 @@ BEGIN
         RAISE EXCEPTION 'a batch has at most 1,000 journals' USING ERRCODE = 'program_limit_exceeded';
     END IF;
 
-    judged := judge_journals(journal_ids, business_keys, entry_journals, entry_accounts, entry_amounts);
+    judged := judge_journals(
+        journal_ids, business_keys, kinds, entry_journals, entry_accounts, entry_amounts);
+    account_ids := judged.account_ids;
+    header_ids := judged.header_ids;
+    codes := judged.codes;
     IF judged.unopened THEN
-        judged.account_ids := open_accounts(journal_ids, judged.codes, entry_journals, entry_accounts);
+        SELECT opened.account_ids, opened.header_ids INTO account_ids, header_ids
+        FROM open_accounts(journal_ids, codes, entry_journals, entry_accounts) AS opened;
     END IF;
-    IF judged.constrained THEN
-        judged.codes := apply_limits(
-            business_keys, kinds, judged.codes, entry_journals, judged.account_ids, entry_amounts);
+    IF header_ids IS NOT NULL THEN
+        PERFORM FROM balance_headers WHERE account_id = ANY (header_ids) ORDER BY account_id FOR UPDATE;
+        -- Captures are not bound by the floor of a merchant's account, so this is rare.
+        IF judged.bound THEN
+            codes := apply_limits(
+                business_keys, kinds, codes, header_ids, entry_journals, account_ids, entry_amounts);
+        END IF;
     END IF;
 
     WITH fresh AS (
@@ -214,7 +218,7 @@ BEGIN
         SELECT given.id, given.business_key, given.kind, given.reference, nullif(given.order_id, ''),
             nullif(given.payment_id, ''), nullif(given.corrects, ''), given.effective_at
         FROM unnest(journal_ids, business_keys, kinds, refs, order_ids, payment_ids, corrected,
-                    effective_ats, judged.codes) WITH ORDINALITY
+                    effective_ats, codes) WITH ORDINALITY
             AS given (id, business_key, kind, reference, order_id, payment_id, corrects, effective_at,
                       code, ord)
         WHERE given.code IS NULL
@@ -223,15 +227,19 @@ BEGIN
         RETURNING j.id
     ), line AS (
         SELECT given.account_id, fresh.id, given.amount
-        FROM unnest(entry_journals, judged.account_ids, entry_amounts)
+        FROM unnest(entry_journals, account_ids, entry_amounts)
             AS given (journal, account_id, amount)
         JOIN fresh ON fresh.id = journal_ids[given.journal]
     ), written AS (
         INSERT INTO entries (account_id, journal_id, amount) SELECT * FROM line
     ), moved AS (
         UPDATE balance_headers h SET posted = h.posted + change.delta, version = h.version + 1
-        FROM (SELECT account_id, sum(amount) AS delta FROM line GROUP BY account_id) AS change
-        WHERE judged.constrained AND h.account_id = change.account_id
+        FROM (
+            SELECT line.account_id, sum(line.amount) AS delta
+            FROM unnest(header_ids) AS constrained (account_id) JOIN line USING (account_id)
+            GROUP BY line.account_id
+        ) AS change
+        WHERE h.account_id = change.account_id
     )
     SELECT array_agg(fresh.id) INTO posted FROM fresh;
 
@@ -246,11 +254,11 @@ BEGIN
             CASE
                 WHEN given.id = ANY (posted) THEN 'POSTED'
                 WHEN first.id IS NOT NULL THEN 'POSTED_BEFORE'
-                WHEN given.code = 'REPEATED' THEN judged.codes[array_position(business_keys, given.key)]
+                WHEN given.code = 'REPEATED' THEN codes[array_position(business_keys, given.key)]
                 ELSE given.code
             END,
             first.id
-        FROM unnest(business_keys, journal_ids, judged.codes) WITH ORDINALITY AS given (key, id, code, ord)
+        FROM unnest(business_keys, journal_ids, codes) WITH ORDINALITY AS given (key, id, code, ord)
         LEFT JOIN LATERAL (
             SELECT j.id FROM journals j WHERE j.business_key = given.key LIMIT 1
         ) AS first ON true

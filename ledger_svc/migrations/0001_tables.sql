@@ -53,7 +53,7 @@ CREATE TABLE journals (
 COMMENT ON TABLE journals IS 'One business event each, once by business key. Append only.';
 CREATE INDEX journals_by_txid ON journals (txid);
 
-CREATE SEQUENCE entries_seq;
+CREATE SEQUENCE entries_seq CACHE 1000;     -- gaps do not matter, and order is (txid, seq)
 CREATE TABLE entries (
     account_id bigint NOT NULL,                -- no foreign keys: only post_journals writes here, and
     journal_id text NOT NULL,                  -- two look-ups an entry would double its cost
@@ -64,7 +64,9 @@ CREATE TABLE entries (
     PRIMARY KEY (account_id, txid, seq)
 ) PARTITION BY HASH (account_id);
 COMMENT ON TABLE entries IS
-    'The lines of all journals. Append only. (txid, seq) orders them in a way that a late commit cannot upset.';
+    'The lines of all journals. Append only. (txid, seq) is an order that a late commit cannot upset.';
+COMMENT ON COLUMN entries.txid IS
+    'Compared with the horizon of seals and snapshots: a new cluster must begin above it (pg_resetwal -x).';
 COMMENT ON COLUMN entries.amount IS
     'Minor units, never 0. Bounded, so that nine thousand of the largest still fit into a sum.';
 CREATE INDEX entries_by_txid ON entries (txid, seq);
@@ -90,7 +92,8 @@ CREATE TABLE snapshots (
     taken_at    timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (account_id, horizon)
 );
-COMMENT ON TABLE snapshots IS 'Balances at a horizon; a balance is the newest snapshot and the entries after it.';
+COMMENT ON TABLE snapshots IS
+    'Balances at a horizon; a balance is the newest snapshot and the entries after it.';
 
 CREATE TABLE seals (
     shard         text NOT NULL,               -- entries/0 … entries/3, journals, accounts
@@ -111,7 +114,8 @@ CREATE TABLE posting_halts (
     halted_at timestamptz NOT NULL DEFAULT now(),
     lifted_at timestamptz                      -- set by a person who knows what happened
 );
-COMMENT ON TABLE posting_halts IS 'Posting stops while one of these is not lifted: the books do not sum to zero.';
+COMMENT ON TABLE posting_halts IS
+    'Posting stops while one of these is not lifted: the books do not sum to zero.';
 CREATE INDEX posting_halts_open ON posting_halts (id) WHERE lifted_at IS NULL;
 
 -- Nobody changes what was written, the owner included.

@@ -42,6 +42,12 @@ FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bool
 WHERE o.id = n.id
 """
 
+_CHANGED: Final = f"""
+SELECT {_COLUMNS} FROM orders
+JOIN unnest(%s::text[], %s::bigint[]) AS known (order_id, known_version)
+    ON id = order_id AND version > known_version
+"""
+
 _RECORD: Final = """
 INSERT INTO timeline (order_id, event_id, at, service, step, detail, trace_id)
 SELECT * FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::text[], %s::text[],
@@ -178,6 +184,12 @@ class PostgresOrderReader:
             cursor = await connection.execute(f"SELECT {_COLUMNS} FROM orders WHERE id = %s", (order_id,))
             row = await cursor.fetchone()
         return _order(row) if row else None
+
+    async def changed(self, versions: Mapping[str, int]) -> list[Order]:
+        """Return those of these orders (id → version) that have a higher version by now."""
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(_CHANGED, (list(versions), list(versions.values())))
+            return [_order(row) for row in await cursor.fetchall()]
 
     async def page(self, wanted: OrderFilter, *, before_id: str, size: int) -> list[Order]:
         """Return orders with ids below `before_id` (empty: from the newest), newest first."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
-from kit.errors import Unavailable
+from kit.errors import FlorinError, Unavailable
+from order_svc.application.place_orders import PricedCheckout
 
 
 class Admission:
@@ -27,15 +29,32 @@ class Admission:
         """Read how many orders are open."""
         self._open = await self._count_open()
 
-    def admit(self) -> Unavailable | None:
-        """Count one more order, or return the refusal."""
-        if self._open >= self._limit:
-            return Unavailable(
-                "TOO_MANY_OPEN_ORDERS",
-                f"{self._open} orders are under way, more than can be finished soon;"
-                " send the request again with the same key",
-                metadata={"open_orders": str(self._open), "limit": str(self._limit)},
-                retry_after_s=1.0,
-            )
-        self._open += 1
-        return None
+    def admit(self, priced: Sequence[PricedCheckout]) -> list[PricedCheckout]:
+        """Return the checkouts with a refusal for each, from the first, for which there is no room.
+
+        Nothing is counted yet, because a step may run again or not be committed: see `placed`.
+        """
+        open_orders = self._open
+        admitted: list[PricedCheckout] = []
+        for item in priced:
+            if isinstance(item.outcome, FlorinError):
+                admitted.append(item)
+            elif open_orders < self._limit:
+                open_orders += 1
+                admitted.append(item)
+            else:
+                admitted.append(replace(item, outcome=self._refusal(open_orders)))
+        return admitted
+
+    def placed(self, orders: int) -> None:
+        """Count orders that were accepted and committed."""
+        self._open += orders
+
+    def _refusal(self, open_orders: int) -> Unavailable:
+        return Unavailable(
+            "TOO_MANY_OPEN_ORDERS",
+            f"{open_orders} orders are under way, more than can be finished soon;"
+            " send the request again with the same key",
+            metadata={"open_orders": str(open_orders), "limit": str(self._limit)},
+            retry_after_s=1.0,
+        )

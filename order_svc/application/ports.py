@@ -57,6 +57,9 @@ class OrderReader(Protocol):
     async def get(self, order_id: str) -> Order | None:
         """Return one order."""
 
+    async def changed(self, versions: Mapping[str, int]) -> list[Order]:
+        """Return those of these orders (id → version) that have a higher version by now."""
+
     async def page(self, wanted: OrderFilter, *, before_id: str, size: int) -> list[Order]:
         """Return orders with ids below `before_id` (empty: from the newest), newest first."""
 

@@ -37,6 +37,10 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
 }
 
 
+# What a buyer has to do when the PSP does not say it.
+UNNAMED_ACTION: Final = "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """An order. Amounts are in minor units of `currency`, tax included.
@@ -97,10 +101,15 @@ class Order:
         )
 
     def require_action(self, payment_id: str, type_: str, url: str, at: datetime) -> Order:
-        """Return the order waiting for its buyer; a no-op if it waits already or has gone on."""
+        """Return the order waiting for its buyer; a no-op if it waits already or has gone on.
+
+        There is always a kind of action, but not always a page to open: some happen in the shop's own app.
+        """
         if self.status is not Status.PROCESSING or self.payment_id:
             return self
-        waiting = replace(self, payment_id=payment_id, next_action_type=type_, next_action_url=url)
+        waiting = replace(
+            self, payment_id=payment_id, next_action_type=type_ or UNNAMED_ACTION, next_action_url=url
+        )
         return waiting._move(Status.REQUIRES_ACTION, at)
 
     def paid(self, payment_id: str, at: datetime) -> Order:

@@ -86,7 +86,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         self, request: order_service_pb2.WatchOrderRequest, context: Context
     ) -> AsyncIterator[order_pb2.Order]:
         order = await self._visible(request.id)
-        async for change in self._watchers.watch(order, lambda: self._visible(request.id)):
+        async for change in self._watchers.watch(order):
             yield order_message(change)
 
     async def GetOrderTimeline(

@@ -7,7 +7,11 @@ import asyncio
 import psycopg
 import pytest
 
+from kit import database
+from kit.database import Database
 from kit.errors import InvalidRequest, Unavailable
+from kit.money import exponent, known_currencies
+from ledger_svc.adapters.books import PostgresLedger
 from ledger_svc.domain.journal import Code
 from tests.integration.ledger_svc.books import Ledger, journal, transfer
 
@@ -89,10 +93,11 @@ async def test_currencies_without_and_with_three_decimals_and_points(ledger: Led
         transfer("points:pool:PTS", "points:cus_1:PTS", 10),
     )
     assert codes == [Code.POSTED] * 3
-    exponents = await ledger.rows(
-        ledger.urls.url, "SELECT code, exponent FROM currencies WHERE code IN ('JPY', 'EUR', 'KWD', 'PTS')"
-    )
-    assert dict(exponents) == {"JPY": 0, "EUR": 2, "KWD": 3, "PTS": 0}
+
+
+async def test_the_books_count_in_the_minor_units_of_all_others(ledger: Ledger) -> None:
+    exponents = dict(await ledger.rows(ledger.urls.url, "SELECT code, exponent FROM currencies"))
+    assert exponents == {code: exponent(code) for code in known_currencies()} | {"PTS": 0}
 
 
 async def test_posting_twice_returns_the_first(ledger: Ledger) -> None:
@@ -217,6 +222,37 @@ async def test_what_cannot_be_stored_fails_as_a_request(ledger: Ledger) -> None:
         await ledger.post(journal({"card:\x00:EUR": -5, SHOP: 5}))
     with pytest.raises(InvalidRequest):
         await ledger.post(transfer(CARD, SHOP, 10**15 + 1))
+
+
+_GONE_AT_COMMIT = """
+CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+    'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END';
+CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON journals DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION cut()
+"""
+
+
+async def test_a_connection_lost_at_commit_is_told_as_unknown(ledger: Ledger) -> None:
+    await ledger.rows(ledger.urls.superuser_url, _GONE_AT_COMMIT)
+    with pytest.raises(Unavailable, match=r"may have been posted.* same business_key"):
+        await ledger.post(transfer(CARD, SHOP, 5, key="evt_1"))
+    await ledger.rows(ledger.urls.superuser_url, "DROP FUNCTION cut CASCADE")
+    assert await ledger.codes(transfer(CARD, SHOP, 5, key="evt_1")) == [Code.POSTED]
+    assert await ledger.balance(SHOP) == 5
+
+
+async def test_a_statement_that_takes_too_long_is_no_fault_of_the_request(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_STATEMENT_TIMEOUT_MS", 100)
+    hurried = Database(ledger.urls.url)
+    await hurried.open()
+    async with await psycopg.AsyncConnection.connect(ledger.urls.superuser_url) as other:
+        await other.execute("LOCK TABLE journals IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(Unavailable, match="nothing was posted"):
+            await PostgresLedger(hurried).post_together([transfer(CARD, SHOP, 5)])
+    await hurried.close()
+    assert await ledger.count("journals") == 0
 
 
 async def test_a_thousand_journals_fit_and_one_more_does_not(ledger: Ledger) -> None:

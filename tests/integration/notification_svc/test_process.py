@@ -63,7 +63,7 @@ async def test_a_completed_order_becomes_a_mail_and_sigterm_ends_the_process_cle
     confirmed: list[str] = []
     await orders.on_confirm(lambda _, event_ids: confirmed.extend(event_ids))
     async with running(environment) as process, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        await eventually(lambda: _is_serving(channel), "the service is healthy")
+        await eventually(lambda: _is_serving(channel), "the service is healthy", deadline_s=60)
         charge = ChargeInstruction(
             merchant_id="mer_demo", amount=1999, currency="EUR", receipt_email="ada@example.com"
         )
@@ -71,7 +71,7 @@ async def test_a_completed_order_becomes_a_mail_and_sigterm_ends_the_process_cle
             OrderCompleted(order_id="ord_1", charge=charge), confirm_to=orders.confirm_subject
         )
         await orders.publish(event)
-        await eventually(lambda: list(tmp_path.rglob("*.eml")) != [], "the mail is there")
+        await eventually(lambda: list(tmp_path.rglob("*.eml")) != [], "the mail is there", deadline_s=60)
         await eventually(lambda: confirmed == [event.id], "the event is confirmed")
 
         stub = NotificationServiceStub(channel)
@@ -83,5 +83,5 @@ async def test_a_completed_order_becomes_a_mail_and_sigterm_ends_the_process_cle
 
         await eventually(is_marked, "the delivery is marked as sent")
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 20) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
     await orders.close()

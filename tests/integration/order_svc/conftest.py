@@ -20,13 +20,12 @@ from kit.step import Step
 from kit.trail import Trail
 from order_svc.adapters.repository import PostgresOrderReader, PostgresOrders
 from order_svc.application.admission import Admission
-from order_svc.application.place_orders import Checkout, PricedCheckout, place_orders
+from order_svc.application.place_orders import Checkout
 from order_svc.application.ports import Scope
-from order_svc.bootstrap import NAME, Intake
+from order_svc.bootstrap import NAME, Intake, placing
 from order_svc.domain.order import Order
 from order_svc.domain.pricing import CartLine, Price
 from order_svc.transport.events import SUBSCRIPTIONS
-from order_svc.transport.messages import order_message
 from tests.conftest import RecordingRuntimeFactory
 from tests.support.service import Scenario
 
@@ -50,9 +49,12 @@ class Counter(Scenario[Scope]):
         self.cache = ReplayCache(redis_url)
         self._numbers = count(1)
         batch = IdempotentBatch(
-            steps=runtime.steps, cache=self.cache, apply=self._apply, response=order_pb2.Order
+            steps=runtime.steps,
+            cache=self.cache,
+            apply=placing(self.admission, self.scope),
+            response=order_pb2.Order,
         )
-        self.intake = Intake(self._catalogue, self.admission, batch)
+        self.intake = Intake(self._catalogue, batch)
 
     def scope(self, step: Step) -> Scope:
         """Return what the use cases get."""
@@ -80,13 +82,6 @@ class Counter(Scenario[Scope]):
     async def steps(self, order_id: str) -> list[str]:
         """Return the steps of an order's timeline."""
         return [step.step for step in await self.reader.timeline(order_id)]
-
-    async def _apply(
-        self, step: Step, priced: Sequence[PricedCheckout]
-    ) -> list[order_pb2.Order | FlorinError]:
-        results, events = await place_orders(self.scope(step), priced)
-        step.emit(events)
-        return [r if isinstance(r, FlorinError) else order_message(r) for r in results]
 
     async def _catalogue(self, keys: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Price]:
         return {key: self.prices[key[1]] for key in keys if key[1] in self.prices}

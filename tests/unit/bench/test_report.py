@@ -177,3 +177,10 @@ def test_a_restarted_process_counts_from_its_own_start() -> None:
         "nats": 0.5,
         "redis": 0.5,
     }
+
+
+def test_what_other_programs_take_of_the_machine_is_told() -> None:
+    times = CpuTimes({"order_svc": 1.0, "load_generator": 0.5}, machine_busy_s=2.5, machine_s=10.0)
+
+    assert times.busy_share == 0.25
+    assert times.others_share == 0.1

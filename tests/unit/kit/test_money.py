@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from babel.numbers import format_currency
+from babel.numbers import format_currency, get_currency_precision
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +17,32 @@ from kit.money import (
     known_currencies,
     split_by_largest_remainder,
 )
+
+# ISO 4217, list one, of the currencies in use; all others have two.
+WITHOUT_DECIMALS = set(
+    [
+        "BIF",
+        "CLP",
+        "DJF",
+        "GNF",
+        "ISK",
+        "JPY",
+        "KMF",
+        "KRW",
+        "PYG",
+        "RWF",
+        "UGX",
+        "VND",
+        "VUV",
+        "XAF",
+        "XOF",
+        "XPF",
+    ]
+)
+WITH_THREE_DECIMALS = set(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
+
+# CLDR writes some with fewer decimals than they are counted in.
+WRITTEN_AS_COUNTED = sorted(c for c in known_currencies() if exponent(c) == get_currency_precision(c))
 
 AMOUNTS = st.integers(min_value=0, max_value=99_999_999)
 WEIGHTS = st.lists(st.integers(min_value=0, max_value=10_000), min_size=1, max_size=30).filter(any)
@@ -62,12 +88,22 @@ def test_included_tax_of_known_amounts() -> None:
 
 
 def test_currencies_have_the_decimals_of_iso_4217() -> None:
-    assert [exponent(c) for c in ("EUR", "JPY", "KRW", "KWD")] == [2, 0, 0, 3]
+    decimals = {currency: exponent(currency) for currency in known_currencies()}
+    assert {c for c, places in decimals.items() if places == 0} == WITHOUT_DECIMALS
+    assert {c for c, places in decimals.items() if places == 3} == WITH_THREE_DECIMALS
+    assert set(decimals.values()) == {0, 2, 3}
+
+
+def test_currencies_are_those_in_use() -> None:
     assert {"EUR", "USD", "JPY", "KWD"} <= known_currencies()
     assert not {"XXX", "DEM", "EURO"} & known_currencies()
 
 
-@given(amount=st.integers(-(10**15), 10**15), currency=st.sampled_from(sorted(known_currencies())))
+@given(amount=st.integers(-(10**15), 10**15), currency=st.sampled_from(WRITTEN_AS_COUNTED))
 def test_amounts_for_people_are_formatted_as_babel_does_it(amount: int, currency: str) -> None:
     exact = Decimal(amount).scaleb(-exponent(currency))
     assert format_minor(amount, currency) == format_currency(exact, currency, locale="en")
+
+
+def test_no_minor_unit_is_left_out_where_people_no_longer_write_them() -> None:
+    assert format_minor(123_456, "RSD") == "RSD1,234.56"

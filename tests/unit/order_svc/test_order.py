@@ -143,3 +143,10 @@ def test_who_failed_keeps_the_payment_that_did() -> None:
     assert order().fail("out_of_stock", NOON).payment_id == ""
     assert failed(order()).payment_id == "pay_1"
     assert asked_to_act(order()).fail("authentication_failed", LATER).payment_id == "pay_1"
+
+
+@pytest.mark.parametrize("said", ["use_stripe_sdk", ""])
+def test_an_action_without_a_page_still_has_a_kind(said: str) -> None:
+    waiting = order().require_action("pay_1", said, "", LATER)
+    assert (waiting.status, waiting.next_action_type) == (REQUIRES_ACTION, said or "unknown")
+    assert waiting.paid("pay_1", LATER).next_action_type == ""

@@ -43,7 +43,7 @@ def fact(status: Status, **fields: Any) -> PspFact:
     """Return what a PSP says of that payment, but for the given fields."""
     match status:
         case Status.CAPTURED:
-            said: dict[str, Any] = {"psp_reference": "pi_1", "amount_captured": AMOUNT}
+            said: dict[str, Any] = {"psp_reference": "pi_1", "amount_captured": AMOUNT, "currency": "EUR"}
         case Status.FAILED:
             said = {"psp_reference": "pi_1", "reason": "card_declined", "decline_code": "generic_decline"}
         case Status.REQUIRES_ACTION:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 
 from kit.errors import Exhausted
-from payment_svc.application.charge_payments import SWEEP_BATCH, Charger
-from payment_svc.application.ports import PspUnavailable, PspUndecided
+from payment_svc.application.charge_payments import MAX_CALLS, Charger
+from payment_svc.application.ports import PspRejected, PspUnavailable, PspUndecided
 from payment_svc.domain.payment import Payment, PspFact, Source, Status
 from tests.unit.payment_svc.payments import fact, payment
 
 CAPTURED = fact(Status.CAPTURED, source=Source.ANSWER)
 FOUND = fact(Status.CAPTURED, source=Source.LOOKUP)
+VOIDED = fact(Status.VOIDED, source=Source.LOOKUP)
+WAITS = fact(Status.REQUIRES_ACTION, source=Source.LOOKUP)
+ACTION_TTL = timedelta(minutes=15)
 
 
 @dataclass
@@ -23,6 +27,7 @@ class FakePsp:
 
     charged: PspFact | Exception = CAPTURED
     found: PspFact | Exception | None = None
+    cancelled: PspFact | Exception = VOIDED
     asked: list[tuple[str, str]] = field(default_factory=list)
 
     async def charge(self, payment: Payment) -> PspFact:
@@ -36,6 +41,12 @@ class FakePsp:
         if isinstance(self.found, Exception):
             raise self.found
         return self.found
+
+    async def cancel(self, payment: Payment) -> PspFact:
+        self.asked.append(("cancel", payment.id))
+        if isinstance(self.cancelled, Exception):
+            raise self.cancelled
+        return self.cancelled
 
 
 @dataclass
@@ -61,7 +72,14 @@ class Till:
         self.reader = FakeReader()
         self.learnt: list[PspFact] = []
         self.refusal: Exception | None = None
-        self.charger = Charger(self.psp, self.reader, self._learn)
+        self.age = timedelta(minutes=1)
+        self.charger = Charger(
+            self.psp,
+            self.reader,
+            self._learn,
+            clock=lambda: payment().created_at + self.age,
+            action_ttl_s=ACTION_TTL.total_seconds(),
+        )
 
     async def _learn(self, fact: PspFact) -> None:
         if self.refusal is not None:
@@ -129,7 +147,7 @@ async def test_an_idle_sweep_asks_nobody(till: Till) -> None:
     assert await till.sweep() == 0
     assert till.psp.asked == []
     [(limit, lease_s)] = till.reader.claims
-    assert limit == SWEEP_BATCH
+    assert limit == MAX_CALLS
     assert lease_s > 12, "longer than a look-up and a charge may take"
 
 
@@ -144,6 +162,49 @@ async def test_a_fact_that_cannot_be_stored_now_leaves_it_to_the_sweep(till: Til
 
 async def test_a_full_sweep_looks_all_of_them_up(till: Till) -> None:
     till.psp.found = FOUND
-    payments = [payment(Status.UNKNOWN, id=f"pay_{number}") for number in range(100)]
-    assert await till.sweep(*payments) == 100
-    assert len(till.learnt) == 100
+    payments = [payment(Status.UNKNOWN, id=f"pay_{number}") for number in range(MAX_CALLS)]
+    assert await till.sweep(*payments) == MAX_CALLS
+    assert len(till.learnt) == MAX_CALLS
+
+
+async def test_a_payment_that_is_being_asked_for_is_not_asked_for_twice(till: Till) -> None:
+    till.psp.found = FOUND
+    till.charger.charge([payment()])
+    await till.sweep(payment())
+    assert till.psp.asked == [("charge", "pay_1:charge:1")]
+
+
+async def test_a_charge_that_is_rejected_at_once_fails_the_payment(till: Till) -> None:
+    till.psp.charged = PspRejected("no such payment method")
+    await till.charge(payment())
+    [rejected] = till.learnt
+    assert (rejected.status, rejected.reason) == (Status.FAILED, "rejected_by_psp")
+
+
+async def test_a_repeated_charge_that_is_rejected_decides_nothing(till: Till) -> None:
+    till.psp.charged = PspRejected("no such payment method")
+    await till.sweep(payment(Status.UNKNOWN))
+    assert till.learnt == [], "the first call may have been the one that charged"
+
+
+async def test_after_its_key_is_forgotten_a_payment_is_not_charged_again(till: Till) -> None:
+    till.age = timedelta(hours=24)
+    await till.sweep(payment(Status.UNKNOWN))
+    assert till.psp.asked == [("find", "pay_1")]
+
+
+async def test_a_buyer_may_take_their_time_but_not_for_ever(till: Till) -> None:
+    till.psp.found = WAITS
+    await till.sweep(payment(Status.REQUIRES_ACTION))
+    assert till.learnt == [WAITS]
+    till.age = ACTION_TTL + timedelta(seconds=1)
+    await till.sweep(payment(Status.REQUIRES_ACTION))
+    assert till.psp.asked[-1] == ("cancel", "pay_1")
+    assert till.learnt == [WAITS, VOIDED]
+
+
+async def test_a_payment_that_cannot_be_cancelled_is_looked_up_again(till: Till) -> None:
+    till.age, till.psp.found = ACTION_TTL * 2, WAITS
+    till.psp.cancelled = PspUndecided("it was paid just now")
+    await till.sweep(payment(Status.REQUIRES_ACTION))
+    assert till.learnt == []

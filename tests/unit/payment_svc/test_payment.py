@@ -72,10 +72,11 @@ def test_a_capture_of_another_amount_is_refused_with_both(amount: int) -> None:
     assert refused.value.metadata == {"amount": str(AMOUNT), "captured": str(amount)}
 
 
-def test_the_psps_id_is_learnt_with_any_word_and_never_replaced() -> None:
+def test_the_psps_id_is_learnt_with_any_word_and_another_one_contradicts() -> None:
     known = payment().learn(fact(Status.PROCESSING, psp_reference="pi_7"), LATER)
     assert (known.psp_reference, known.status, known.version) == ("pi_7", Status.PROCESSING, 1)
-    assert known.learn(fact(Status.PROCESSING, psp_reference="pi_8"), LATER) is known
+    with pytest.raises(IllegalMove, match="pi_7 at the PSP, not pi_8"):
+        known.learn(fact(Status.CAPTURED, psp_reference="pi_8"), LATER)
 
 
 def test_a_challenge_is_kept_while_it_waits_and_forgotten_with_its_end() -> None:

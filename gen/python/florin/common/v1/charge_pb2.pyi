@@ -102,9 +102,9 @@ class NextAction(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     REDIRECT_URL_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """Kind of action; `redirect_to_url` is the only one today."""
+    """Kind of action: `redirect_to_url`, or another of the PSP's words, which its own code in the shop handles."""
     redirect_url: _builtins.str
-    """Page to open in the buyer's browser, for instance the bank's 3-D Secure challenge."""
+    """Page to open in the buyer's browser, for instance the bank's 3-D Secure challenge; empty for other kinds."""
     def __init__(
         self,
         *,

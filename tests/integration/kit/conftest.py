@@ -1,0 +1,17 @@
+"""The sample service, without a broker."""
+
+from __future__ import annotations
+
+import pytest
+from florin.inventory.v1.inventory_events_pb2 import StockReserved
+from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
+
+from kit.service import Runtime
+from tests.conftest import RecordingRuntimeFactory
+from tests.integration.kit.sample import SAMPLE
+
+
+@pytest.fixture
+async def runtime(service_runtime: RecordingRuntimeFactory) -> Runtime:
+    """The sample service on a fresh database, with a bus that only records."""
+    return await service_runtime(SAMPLE, emits=[OrderCompleted, OrderFailed, StockReserved])

@@ -1,0 +1,55 @@
+"""A service whose only effect is a row, so that effects can be counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
+
+from kit.events import NewEvent, Received
+from kit.pump import Subscriptions
+from kit.service import Runtime
+from kit.step import Step
+
+SAMPLE: Final = "tests.support.sample_svc"
+
+# Its effect breaks a CHECK of the table.
+POISONED: Final = "ord_poisoned"
+
+
+async def record_effects(step: Step, completed: Sequence[Received[OrderCompleted]]) -> list[NewEvent]:
+    """Write a row for each order, all in one statement, and say of each that it failed."""
+    await step.connection.execute(
+        "INSERT INTO effects (order_id, times) SELECT id, CASE WHEN id = %s THEN 0 ELSE 1 END"
+        " FROM unnest(%s::text[]) AS id",
+        (POISONED, [event.message.order_id for event in completed]),
+    )
+    return [
+        NewEvent(OrderFailed(order_id=e.message.order_id), e.message.order_id, e.trail) for e in completed
+    ]
+
+
+SUBSCRIPTIONS: Final[Subscriptions[Step]] = {OrderCompleted: record_effects}
+
+
+def itself(step: Step) -> Step:
+    """Return the step: the sample's handlers need no more of a scope."""
+    return step
+
+
+async def effects(runtime: Runtime) -> list[str]:
+    """Return the orders that had an effect, once for each time they had it."""
+    return [str(row[0]) for row in await rows(runtime, "SELECT order_id FROM effects ORDER BY order_id")]
+
+
+async def rows(runtime: Runtime, query: str) -> list[tuple[object, ...]]:
+    """Return what a query finds."""
+    async with runtime.database.connection() as connection:
+        return list(await (await connection.execute(query)).fetchall())
+
+
+async def execute(runtime: Runtime, statement: str) -> None:
+    """Run a statement on the database, as a test that shortens time does."""
+    async with runtime.database.connection() as connection:
+        await connection.execute(statement)

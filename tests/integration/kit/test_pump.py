@@ -1,0 +1,272 @@
+"""Each event has its effect once; a bad one harms nobody else; none is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import psycopg
+import pytest
+from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
+
+from kit import inbox
+from kit.bus import Envelope
+from kit.database import Database
+from kit.events import NewEvent, Received
+from kit.ids import new_id
+from kit.pump import MAX_ATTEMPTS, Pump
+from kit.service import Runtime
+from kit.step import Step, to_the_end
+from tests.conftest import RecordingRuntimeFactory
+from tests.integration.kit.sample import POISONED, SAMPLE, SUBSCRIPTIONS, effects, execute, itself, rows
+from tests.support.databases import ServiceDatabases
+from tests.support.service import Scenario, delivered, envelope_of, recorded
+from tests.support.stores import Postgres
+
+
+@pytest.fixture
+def shop(runtime: Runtime) -> Scenario[Step]:
+    return Scenario(runtime, SUBSCRIPTIONS, itself)
+
+
+def completed(order_id: str, attempt: int = 1) -> Envelope:
+    return envelope_of(OrderCompleted(order_id=order_id), attempt=attempt)
+
+
+def confirmed(runtime: Runtime) -> set[str]:
+    return {event_id for _, _, ids in recorded(runtime).confirmed for event_id in ids}
+
+
+async def test_effect_inbox_and_outbox_commit_together_and_then_the_sender_is_told(
+    shop: Scenario[Step],
+) -> None:
+    event = completed("ord_1")
+    await shop.when(event)
+    shop.then(OrderFailed(order_id="ord_1"))
+    assert await effects(shop.runtime) == ["ord_1"]
+    assert await shop.rows("SELECT consumer, event_id FROM inbox") == [("sample_svc", event.id)]
+    assert recorded(shop.runtime).confirmed == [("sample_svc", "confirm.test", [event.id])]
+
+
+async def test_a_redelivered_event_has_no_second_effect_and_is_confirmed_again(shop: Scenario[Step]) -> None:
+    event = completed("ord_1")
+    await shop.given(event, event)
+    await shop.when(replace(event, attempt=2))
+    shop.then_nothing()
+    assert await effects(shop.runtime) == ["ord_1"]
+    assert len(recorded(shop.runtime).confirmed) == 2
+
+
+async def test_two_replicas_with_the_same_events_have_one_effect_each(runtime: Runtime) -> None:
+    events = [completed(f"ord_{n:02}") for n in range(40)]
+    pumps = [
+        Pump(
+            bus=runtime.bus,
+            steps=runtime.steps,
+            consumer=runtime.name,
+            subscriptions=SUBSCRIPTIONS,
+            scope=itself,
+            new_id=new_id,
+        )
+        for _ in range(4)
+    ]
+    orders = [events, events[::-1], events[20:] + events[:20], events]
+    await asyncio.gather(
+        *[
+            pump.handle([delivered(event) for event in order])
+            for pump, order in zip(pumps, orders, strict=True)
+        ]
+    )
+    assert await effects(runtime) == [f"ord_{n:02}" for n in range(40)]
+
+
+async def test_one_bad_event_of_a_batch_fails_alone_and_is_not_confirmed(shop: Scenario[Step]) -> None:
+    first, bad, last = completed("ord_1"), completed(POISONED), completed("ord_2")
+    await shop.when(first, bad, last)
+    shop.then(OrderFailed(order_id="ord_1"), OrderFailed(order_id="ord_2"))
+    assert await effects(shop.runtime) == ["ord_1", "ord_2"]
+    assert confirmed(shop.runtime) == {first.id, last.id}
+    assert await shop.rows("SELECT * FROM dead_letters") == []
+
+
+async def test_an_event_that_keeps_failing_becomes_a_dead_letter_and_is_confirmed(
+    shop: Scenario[Step],
+) -> None:
+    bad = completed(POISONED)
+    await shop.when(bad, completed("ord_1"), times=MAX_ATTEMPTS - 1)
+    assert await shop.rows("SELECT * FROM dead_letters") == []
+    await shop.when(bad, times=MAX_ATTEMPTS)
+    [(event_id, type_, order_id, payload, attempts, error)] = await shop.rows(
+        "SELECT event_id, type, aggregate_id, payload, attempts, error FROM dead_letters"
+    )
+    assert (event_id, type_, order_id, attempts) == (bad.id, "order.completed", POISONED, MAX_ATTEMPTS)
+    assert bytes(payload) == bad.payload
+    assert "effects_times_check" in error
+    assert bad.id in confirmed(shop.runtime), "its sender can stop"
+    await shop.when(bad, times=MAX_ATTEMPTS)
+    assert len(await shop.rows("SELECT * FROM dead_letters")) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("ce-type", "florin.order.unheard_of"),
+        ("ce-time", "yesterday"),
+        ("florin-attempt", "many"),
+        ("ce-id", ""),
+        ("ce-subject", "ord\0"),
+    ],
+)
+async def test_an_unreadable_event_becomes_a_dead_letter_at_once_and_stops_nobody(
+    runtime: Runtime, header: str, value: str
+) -> None:
+    poison, good = delivered(completed("ord_poison")), delivered(completed("ord_1"))
+    poison.data = b"\xff not protobuf"
+    assert poison.headers is not None
+    poison.headers[header] = value
+    pump = Pump(
+        bus=runtime.bus,
+        steps=runtime.steps,
+        consumer=runtime.name,
+        subscriptions=SUBSCRIPTIONS,
+        scope=itself,
+        new_id=new_id,
+    )
+    await pump.handle([poison, good])
+    assert await effects(runtime) == ["ord_1"]
+    [(payload,)] = await rows(runtime, "SELECT payload FROM dead_letters")
+    assert payload == poison.data
+
+
+async def test_a_message_without_any_headers_stops_nobody(runtime: Runtime, shop: Scenario[Step]) -> None:
+    nonsense = [delivered(completed("ord_1")) for _ in range(2)]
+    for number, message in enumerate(nonsense):
+        message.headers, message.data = None, f"nonsense {number}".encode()
+    pump = Pump(
+        bus=runtime.bus,
+        steps=runtime.steps,
+        consumer=runtime.name,
+        subscriptions=SUBSCRIPTIONS,
+        scope=itself,
+        new_id=new_id,
+    )
+    await pump.handle(nonsense)
+    assert len(await shop.rows("SELECT * FROM dead_letters")) == 2
+
+
+async def test_a_statement_that_never_ends_is_its_events_own_fault_and_not_waited_for(
+    runtime: Runtime,
+) -> None:
+    async def slow(step: Step, events: Sequence[Received[OrderCompleted]]) -> list[NewEvent]:
+        if any(event.message.order_id == POISONED for event in events):
+            await step.connection.execute("SET LOCAL statement_timeout = 50")
+            await step.connection.execute("SELECT pg_sleep(10)")
+        for event in events:
+            await step.connection.execute("INSERT INTO effects VALUES (%s, 1)", (event.message.order_id,))
+        return []
+
+    shop = Scenario(runtime, {OrderCompleted: slow}, itself)
+    await shop.when(completed(POISONED), completed("ord_1"))
+    assert await effects(runtime) == ["ord_1"]
+
+
+async def test_handlers_of_one_batch_run_in_the_order_of_the_table(runtime: Runtime) -> None:
+    ran: list[str] = []
+
+    async def one(_: Step, events: Sequence[Received[OrderFailed]]) -> list[NewEvent]:
+        ran.append(f"failed {[event.message.order_id for event in events]}")
+        return []
+
+    async def two(_: Step, events: Sequence[Received[OrderCompleted]]) -> list[NewEvent]:
+        ran.append(f"completed {[event.message.order_id for event in events]}")
+        return []
+
+    shop = Scenario(runtime, {OrderFailed: one, OrderCompleted: two}, itself)
+    await shop.when(completed("ord_1"), OrderFailed(order_id="ord_2"), completed("ord_3"))
+    assert ran == ["failed ['ord_2']", "completed ['ord_1', 'ord_3']"]
+
+
+async def test_while_the_database_is_away_a_batch_waits_and_then_has_its_effect(
+    own_postgres: Postgres, service_runtime: RecordingRuntimeFactory
+) -> None:
+    database = ServiceDatabases(own_postgres).create(SAMPLE)
+    runtime = await service_runtime(SAMPLE, emits=[OrderFailed], database=database)
+    shop = Scenario(runtime, SUBSCRIPTIONS, itself)
+    await shop.given(completed("ord_1"))
+    own_postgres.stop()
+    handling = asyncio.create_task(shop.when(completed("ord_2")))
+    done, _ = await asyncio.wait([handling], timeout=1.0)
+    assert not done, "it waits"
+    own_postgres.start()
+    await asyncio.wait_for(handling, 30)
+    shop.then(OrderFailed(order_id="ord_2"))
+    assert await effects(runtime) == ["ord_1", "ord_2"]
+
+
+async def test_a_batch_that_has_begun_is_finished_before_its_worker_ends() -> None:
+    began, finish, finished = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def batch() -> None:
+        began.set()
+        await finish.wait()
+        finished.set()
+
+    worker = asyncio.create_task(to_the_end(batch()))
+    await began.wait()
+    worker.cancel()
+    asyncio.get_running_loop().call_later(0.02, finish.set)
+    with pytest.raises(asyncio.CancelledError):
+        await worker
+    assert finished.is_set()
+
+
+async def test_a_conflict_is_run_again_and_only_its_last_run_counts(runtime: Runtime) -> None:
+    runs = 0
+
+    async def conflicting(step: Step) -> int:
+        nonlocal runs
+        runs += 1
+        step.emit([NewEvent(OrderFailed(order_id=f"ord_{runs}"), "ord", envelope_of(OrderFailed()).trail)])
+        await step.connection.execute("INSERT INTO effects VALUES (%s, 1)", (f"run {runs}",))
+        if runs < 3:
+            raise psycopg.errors.SerializationFailure("could not serialize access")
+        return step.attempt
+
+    assert await runtime.steps.take(conflicting) == 3
+    assert await effects(runtime) == ["run 3"]
+    assert [envelope.aggregate_id for envelope in recorded(runtime).take()] == ["ord"]
+
+
+async def test_a_real_serialisation_failure_is_retried_until_both_transactions_have_counted(
+    runtime: Runtime,
+) -> None:
+    await execute(runtime, "INSERT INTO effects VALUES ('counter', 1)")
+    database: Database = runtime.database
+    meet = asyncio.Barrier(2)
+    met = False
+
+    async def count() -> None:
+        async def body(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> None:
+            nonlocal met
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+            cursor = await connection.execute("SELECT times FROM effects WHERE order_id = 'counter'")
+            row = await cursor.fetchone()
+            assert row is not None
+            if not met:
+                await meet.wait()
+                met = True
+            await connection.execute(
+                "UPDATE effects SET times = %s WHERE order_id = 'counter'", (int(str(row[0])) + 1,)
+            )
+
+        await database.transact(body)
+
+    await asyncio.gather(count(), count())
+    assert await rows(runtime, "SELECT times FROM effects") == [(3,)]
+
+
+async def test_an_old_inbox_is_forgotten_and_a_young_one_kept(shop: Scenario[Step]) -> None:
+    await shop.given(completed("ord_1"), completed("ord_2"))
+    assert await inbox.prune(shop.runtime.database) == 0
+    assert await inbox.prune(shop.runtime.database, keep_days=-1) == 2

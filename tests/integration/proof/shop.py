@@ -1,0 +1,173 @@
+"""A shop whose evidence can be tampered with: five real databases and a PSP that lists what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from aiohttp import web
+
+from florin_cli.proof import Audit, Check, Proof, prove
+from florin_cli.proof.audit import BOOKS, ORDERS, PAYMENTS, STOCK
+from ledger_svc.domain.capture import Capture, capture_journal
+from ledger_svc.domain.journal import JournalId
+from tests.integration.ledger_svc.books import Ledger
+from tests.support.databases import ServiceDatabase
+
+TOTAL, FEE, TAX = 8900, 300, 1421
+PAGE = 100
+
+_ORDER = """
+INSERT INTO orders (id, merchant_id, customer_id, status, reason, lines, currency, total_amount, tax_amount,
+    payment_method_id, receipt_email, shipping_address, attribution, payment_id, journal_id, stock_committed,
+    correlation_id, traceparent, version, created_at, updated_at, ended_at)
+VALUES (%(order)s, 'mer_1', 'cus_1', %(status)s, %(reason)s, '[[]]', 'EUR', 8900, 1421, 'pm_card_visa', '',
+    '{}', '{}', %(payment)s, %(journal)s, %(sold)s, '', '', 3,
+    now() - interval '5 min', now() - interval '4 min', now() - interval '4 min')
+"""
+_PAYMENT = """
+INSERT INTO payments (id, order_id, merchant_id, customer_id, status, amount, amount_captured, fee_amount,
+    tax_amount, currency, payment_method_id, psp, psp_reference, attempt, correlation_id, traceparent,
+    version, created_at, updated_at)
+VALUES (%(payment)s, %(order)s, 'mer_1', 'cus_1', %(status)s, 8900, %(captured)s, 300, 1421, 'EUR',
+    'pm_card_visa', 'stripe', %(intent)s, 1, '', '', 3, now() - interval '5 min', now() - interval '4 min')
+"""
+_STOCK = """
+INSERT INTO products (merchant_id, sku, name, unit_amount, currency, on_hand, received)
+VALUES ('mer_1', 'mug', 'Mug', 8900, 'EUR', 10, 10);
+INSERT INTO stock_adjustments (id, merchant_id, sku, delta, reason)
+VALUES ('adj_1', 'mer_1', 'mug', 10, 'first');
+"""
+_SALE = """
+INSERT INTO reservations (id, order_id, merchant_id, state, expires_at, created_at)
+VALUES (%(reservation)s, %(order)s, 'mer_1', %(state)s, now() + interval '10 min', now() - interval '5 min')
+"""
+
+
+@dataclass(slots=True)
+class Shop:
+    """Everything the proof looks at."""
+
+    databases: dict[str, ServiceDatabase]
+    ledger: Ledger
+    intents: list[dict[str, Any]] = field(default_factory=list)
+    psp_url: str = ""
+
+    async def sell(self, name: str) -> None:
+        """Complete an order, as five services would: `ord_<name>`, `pay_<name>`, `pi_<name>`."""
+        journal = await self.post(name)
+        values = {"order": f"ord_{name}", "payment": f"pay_{name}", "intent": f"pi_{name}"}
+        await self.run(
+            ORDERS, _ORDER, values | {"status": "COMPLETED", "reason": "", "journal": journal, "sold": True}
+        )
+        await self.run(PAYMENTS, _PAYMENT, values | {"status": "CAPTURED", "captured": TOTAL})
+        await self.reserve(name, "COMMITTED")
+        await self.run(STOCK, "UPDATE products SET on_hand = on_hand - 1, sold = sold + 1")
+        self.charge(f"pi_{name}", name)
+
+    async def decline(self, name: str) -> None:
+        """Fail an order: nothing captured, stock given back."""
+        values = {"order": f"ord_{name}", "payment": f"pay_{name}", "intent": f"pi_{name}"}
+        await self.run(
+            ORDERS,
+            _ORDER,
+            values | {"status": "FAILED", "reason": "card_declined", "journal": "", "sold": False},
+        )
+        await self.run(PAYMENTS, _PAYMENT, values | {"status": "FAILED", "captured": 0})
+        await self.reserve(name, "RELEASED")
+        self.charge(f"pi_{name}", name, status="requires_payment_method")
+
+    async def post(self, name: str) -> str:
+        """Post the capture of a payment; return the journal."""
+        capture = Capture(f"pay_{name}", f"ord_{name}", "mer_1", "cus_1", "stripe", "EUR", TOTAL, FEE, TAX)
+        journal = capture_journal(
+            capture,
+            journal_id=JournalId(f"jrn_{name}_{len(self.intents)}"),
+            business_key=f"evt_{name}_{len(self.intents)}",
+            effective_at=datetime.now(UTC),
+        )
+        [posting] = await self.ledger.post(journal)
+        return posting.journal_id
+
+    async def reserve(self, name: str, state: str) -> None:
+        """Put a reservation of one unit on record."""
+        await self.run(STOCK, _SALE, {"reservation": f"rsv_{name}", "order": f"ord_{name}", "state": state})
+        await self.run(STOCK, "INSERT INTO reservation_lines VALUES (%s, 'mug', 1)", (f"rsv_{name}",))
+
+    def charge(
+        self, intent: str, name: str, *, status: str = "succeeded", amount: int = TOTAL, currency: str = "eur"
+    ) -> None:
+        """Let the PSP have a payment intent; the newest is first in its list."""
+        self.intents.insert(
+            0,
+            {
+                "id": intent,
+                "status": status,
+                "currency": currency,
+                "amount_received": amount if status == "succeeded" else 0,
+                "metadata": {"payment_id": f"pay_{name}", "order_id": f"ord_{name}"},
+            },
+        )
+
+    async def run(self, database: str, statement: str, parameters: Any = None) -> None:
+        """Change a database behind its service's back, constraints and triggers switched off."""
+        url = self.databases[database].superuser_url
+        async with await psycopg.AsyncConnection.connect(url) as connection:
+            await connection.execute("SET session_replication_role = replica")
+            await connection.execute(statement, parameters)
+
+    async def proof(self) -> Proof:
+        """Prove it."""
+        audit = Audit(
+            database_url=lambda name: self.databases[name].superuser_url,
+            psp_base_url=self.psp_url,
+            psp_api_key="sk_test_1",
+        )
+        return await prove(audit, second_look_after_s=0.0)
+
+    async def failures(self) -> dict[str, str]:
+        """Return name and detail of each check that is not ok."""
+        return {check.name: check.detail for check in (await self.proof()).checks if not check.ok}
+
+    async def list_intents(self, request: web.Request) -> web.Response:
+        """Answer as the PSP does: newest first, at most 100, after a cursor."""
+        assert request.headers["Authorization"] == "Bearer sk_test_1"
+        assert int(request.query["limit"]) <= PAGE
+        ids = [intent["id"] for intent in self.intents]
+        begin = ids.index(request.query["starting_after"]) + 1 if "starting_after" in request.query else 0
+        page = self.intents[begin : begin + PAGE]
+        return web.json_response({"data": page, "has_more": begin + PAGE < len(ids)})
+
+
+@asynccontextmanager
+async def open_shop(service_database: Callable[[str], ServiceDatabase]) -> AsyncIterator[Shop]:
+    """Lend a shop that has sold nothing yet."""
+    names = ("order", "inventory", "payment", "ledger", "notification")
+    databases = {f"florin_{name}": service_database(f"{name}_svc") for name in names}
+    ledger = Ledger(databases[BOOKS])
+    await ledger.database.open()
+    shop = Shop(databases, ledger)
+    app = web.Application()
+    app.router.add_get("/v1/payment_intents", shop.list_intents)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    shop.psp_url = f"http://{host}:{port}"
+    for statement in filter(str.strip, _STOCK.split(";")):
+        await shop.run(STOCK, statement)
+    try:
+        yield shop
+    finally:
+        await runner.cleanup()
+        await ledger.database.close()
+
+
+def named(checks: tuple[Check, ...]) -> list[str]:
+    """Return the names of checks."""
+    return [check.name for check in checks]

@@ -1,0 +1,189 @@
+"""The proof holds for an honest shop, and finds each lie."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import pytest
+
+from florin_cli.proof import verdict
+from florin_cli.proof.audit import BOOKS, NOTIFICATIONS, ORDERS, PAYMENTS, STOCK
+from tests.integration.proof.shop import Shop, named, open_shop
+from tests.support.databases import ServiceDatabase
+
+NAMES: Final = [
+    "ledger_zero_sum",
+    "ledger_append_only",
+    "balances_replay",
+    "orders_payments_ledger_agree",
+    "no_double_charge",
+    "caps_hold",
+    "stock_conserved",
+    "nothing_stuck",
+    "dead_letters",
+]
+
+_LETTER: Final = """
+INSERT INTO dead_letters (id, consumer, event_id, type, aggregate_id, payload, headers, error, attempts)
+VALUES ('dl_1', 'notification_svc', 'evt_1', 'order.completed', 'ord_a', '', '{}', 'mailbox full', 8)
+"""
+_OUTBOX: Final = """
+INSERT INTO outbox
+    (event_id, type, aggregate_id, payload, correlation_id, traceparent, created_at, next_send_at)
+VALUES ('evt_9', 'stock.reserved', 'ord_a', '', '', '', now() - interval '2 min', now())
+"""
+_FALSE_SNAPSHOT: Final = """
+INSERT INTO snapshots SELECT id, '999999999', 5, 2 FROM accounts WHERE kind = 'card'
+"""
+_NEVER_SEALED: Final = """
+UPDATE journals SET recorded_at = now() - interval '2 min';
+DELETE FROM seals
+"""
+_FOREIGN_SALE: Final = """
+INSERT INTO reservations (id, order_id, merchant_id, state, expires_at, created_at)
+VALUES ('rsv_x', 'ord_nobody', 'mer_1', 'COMMITTED', now(), now() - interval '5 min')
+"""
+
+
+@pytest.fixture
+async def shop(service_database: Callable[[str], ServiceDatabase]) -> AsyncIterator[Shop]:
+    """A shop with two sales and a decline, its books closed."""
+    async with open_shop(service_database) as shop:
+        await shop.sell("a")
+        await shop.decline("b")
+        await shop.sell("c")
+        await shop.ledger.close()
+        yield shop
+
+
+async def test_an_honest_shop_is_proven(shop: Shop) -> None:
+    proof = await shop.proof()
+    assert named(proof.checks) == NAMES
+    assert {check.name: check.detail for check in proof.checks if not check.ok} == {}
+    assert proof.ok
+    assert proof.as_json()["checks"][0] == {
+        "name": "ledger_zero_sum",
+        "ok": True,
+        "detail": "2 journals with 12 entries in EUR",
+    }
+
+
+# By the check that has to find them; told one after the other, so each spares what the next is about.
+LIES: Final[dict[str, list[tuple[str, str, str]]]] = {
+    "ledger_zero_sum": [
+        (BOOKS, "UPDATE entries SET amount = 1 WHERE seq = 1", "jrn_a"),
+        (BOOKS, "DELETE FROM entries WHERE journal_id LIKE 'jrn_c%'", "has no entries"),
+        (BOOKS, "DELETE FROM journals WHERE id LIKE 'jrn_a%'", "without a journal"),
+        (BOOKS, "INSERT INTO posting_halts (reason) VALUES ('off by 1')", "off by 1"),
+    ],
+    "ledger_append_only": [
+        (BOOKS, "UPDATE entries SET amount = amount * 2", "entries/"),
+        (BOOKS, "UPDATE journals SET kind = 'x' WHERE id LIKE 'jrn_a%'", "journals from transaction"),
+        (BOOKS, _NEVER_SEALED, "2 journals older than a minute are not sealed"),
+        (BOOKS, "DROP TRIGGER append_only ON entries_3", "refuses changes of entries_3"),
+        (BOOKS, "ALTER TABLE journals DISABLE TRIGGER append_only", "refuses changes of journals"),
+    ],
+    "balances_replay": [
+        (BOOKS, "UPDATE balance_headers SET posted = 1", "merchant:mer_1:EUR"),
+        (BOOKS, _FALSE_SNAPSHOT, "card:cus_1:EUR"),
+    ],
+    "orders_payments_ledger_agree": [
+        (ORDERS, "UPDATE orders SET total_amount = 1", "ord_a costs 1 EUR"),
+        (ORDERS, "UPDATE orders SET journal_id = 'jrn_z'", "another journal"),
+        (STOCK, "UPDATE reservations SET state = 'HELD'", "stock is HELD"),
+        (STOCK, _FOREIGN_SALE, "ord_nobody"),
+        (ORDERS, "UPDATE orders SET status = 'FAILED' WHERE id = 'ord_c'", "8900 EUR of pay_c are kept"),
+        (PAYMENTS, "DELETE FROM payments WHERE id = 'pay_a'", "nothing is captured"),
+        (ORDERS, "DELETE FROM orders WHERE id = 'ord_a'", "'ord_a', which does not exist"),
+    ],
+    "no_double_charge": [
+        (PAYMENTS, "UPDATE payments SET amount_captured = 1 WHERE id = 'pay_a'", "pay_a captured 1 EUR"),
+        (PAYMENTS, "UPDATE payments SET currency = 'USD' WHERE id = 'pay_c'", "pay_c captured 8900 USD"),
+        (PAYMENTS, "UPDATE payments SET psp_reference = 'pi_z' WHERE id = 'pay_a'", "pi_z did not succeed"),
+    ],
+    "caps_hold": [(PAYMENTS, "UPDATE payments SET amount_refunded = 9000 WHERE id = 'pay_a'", "pay_a")],
+    "stock_conserved": [
+        (STOCK, "UPDATE products SET sold = sold + 1, on_hand = on_hand - 1", "sold 3; on record"),
+        (STOCK, "DELETE FROM stock_adjustments", "on record: received 0"),
+    ],
+    "nothing_stuck": [
+        (STOCK, "UPDATE reservations SET state = 'HELD'", "HELD for ord_a"),
+        (ORDERS, "UPDATE orders SET status = 'PROCESSING', ended_at = NULL", "is PROCESSING for"),
+        (PAYMENTS, "UPDATE payments SET status = 'UNKNOWN', amount_captured = 0", "pay_a is UNKNOWN"),
+        (STOCK, _OUTBOX, "evt_9"),
+    ],
+    "dead_letters": [(NOTIFICATIONS, _LETTER, "mailbox full")],
+}
+
+
+@pytest.mark.parametrize("check", LIES)
+async def test_each_lie_is_found_and_named(shop: Shop, check: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdict, "MAX_NAMED", 100)
+    for database, table in ((ORDERS, "orders"), (PAYMENTS, "payments"), (STOCK, "products")):
+        await shop.run(database, _without_checks(table))
+    for database, lie, evidence in LIES[check]:
+        await shop.run(database, lie)
+        assert evidence in (await shop.failures()).get(check, "not found")
+
+
+async def test_a_second_charge_for_one_payment_is_found(shop: Shop) -> None:
+    shop.charge("pi_a2", "a")
+    assert "pay_a was charged 2 times: pi_a, pi_a2" in (await shop.failures())["no_double_charge"]
+
+
+async def test_a_charge_that_nobody_here_knows_is_found(shop: Shop) -> None:
+    shop.charge("pi_ghost", "ghost")
+    assert "pi_ghost succeeded at the PSP" in (await shop.failures())["no_double_charge"]
+
+
+async def test_a_charge_of_a_payment_that_failed_here_is_found(shop: Shop) -> None:
+    shop.charge("pi_b2", "b")
+    assert "pay_b is FAILED here" in (await shop.failures())["no_double_charge"]
+
+
+async def test_a_charge_whose_answer_is_on_its_way_is_no_problem(shop: Shop) -> None:
+    await shop.run(PAYMENTS, "UPDATE payments SET status = 'UNKNOWN', updated_at = now() WHERE id = 'pay_b'")
+    shop.charge("pi_b2", "b")
+    assert "no_double_charge" not in await shop.failures()
+
+
+async def test_a_capture_posted_twice_is_found(shop: Shop) -> None:
+    shop.intents.append({"id": "pi_other", "status": "canceled", "metadata": {}})
+    await shop.post("a")
+    assert "ord_a is COMPLETED but has 2 journals" in (await shop.failures())["orders_payments_ledger_agree"]
+
+
+async def test_the_psps_list_is_read_to_its_end(shop: Shop) -> None:
+    for n in range(250):
+        shop.charge(f"pi_{n}", f"n{n}", status="canceled")
+    [check] = [check for check in (await shop.proof()).checks if check.name == "no_double_charge"]
+    assert (check.ok, check.detail) == (True, "253 payments at the PSP (2 succeeded)")
+
+
+async def test_only_the_first_problems_are_named_and_all_are_counted(shop: Shop) -> None:
+    for n in range(8):
+        shop.charge(f"pi_ghost{n}", f"ghost{n}")
+    detail = (await shop.failures())["no_double_charge"]
+    assert detail.count("pi_ghost") == 5
+    assert detail.endswith("and 3 more")
+
+
+async def test_what_cannot_be_looked_at_is_not_proven(shop: Shop) -> None:
+    shop.psp_url = "http://127.0.0.1:1"
+    failures = await shop.failures()
+    assert list(failures) == ["no_double_charge"]
+    assert "could not be checked" in failures["no_double_charge"]
+
+
+def _without_checks(table: str) -> str:
+    """Return what takes the CHECKs off a table, so that a row can lie."""
+    return f"""
+        DO $$
+        DECLARE name text;
+        BEGIN
+            FOR name IN
+                SELECT conname FROM pg_constraint WHERE conrelid = '{table}'::regclass AND contype = 'c'
+            LOOP EXECUTE format('ALTER TABLE {table} DROP CONSTRAINT %I', name); END LOOP;
+        END $$
+    """
