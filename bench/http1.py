@@ -1,8 +1,9 @@
 """A lean HTTP/1.1 client for one host, because the load generator shares the machine it loads.
 
-aiohttp's client costs several times the CPU of this one per checkout; at 400 checkouts a second
-on two cores the difference would be counted against the system. It knows only what our edge
-sends: answers with a content length or in chunks, one request at a time on each connection.
+Measured in the whole system at 200 checkouts a second on two busy cores, the load generator needs
+0.12 to 0.17 ms of CPU a checkout with this client and 0.32 ms with aiohttp's. Those 0.15 ms would
+be missing to the system, a thirtieth of what it needs itself. It knows only what our edge sends:
+answers with a content length or in chunks, one request at a time on each connection.
 """
 
 from __future__ import annotations
@@ -71,6 +72,10 @@ class _Connection(asyncio.Protocol):
         self._answered = answered
         self.transport.write(request)
 
+    def close(self) -> None:
+        assert self.transport is not None
+        self.transport.close()
+
     def data_received(self, data: bytes) -> None:
         self._received = self._received + data if self._received else data
         if (answer := parse(self._received)) is not None:
@@ -130,13 +135,14 @@ class Client:
         """Closes all idle connections and opens no more."""
         self._closed = True
         for connection in self._idle:
-            assert connection.transport is not None
-            connection.transport.close()
+            connection.close()
 
     def release(self, connection: _Connection) -> None:
         """Takes a connection back that has its answer."""
         if self._waiting:
             connection.send(*self._waiting.popleft())
+        elif self._closed:
+            connection.close()
         else:
             self._idle.append(connection)
 

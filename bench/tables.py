@@ -93,17 +93,18 @@ def _search(report: Report, search: Search) -> Table:
         beside = f", {ratio:.3f} of pgbench" if ratio else ""
         title = f"Search: keeps up with {best.rate_per_s:g}/s ({best.completed_per_s:g} completed/s{beside})"
     table = _table(title)
-    for column in ("offered/s", "completed/s", "accept p99", "completion p99", "open orders"):
-        table.add_column(column, justify="right")
-    table.add_column("")
+    for column in ("offered", "completed", "refused", "accept p99", "complete p99", "open"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("keeps up", no_wrap=True)
     for probe in search.probes:
         table.add_row(
             f"{probe.rate_per_s:g}",
             f"{probe.completed_per_s:g}",
+            f"{probe.refused:,}",
             _or_dash(probe.accept_p99_ms, 0),
             _or_dash(probe.completion_p99_ms, 0),
             f"{probe.open_before:.0f} → {probe.open_at_end:.0f}",
-            "[green]keeps up[/]" if probe.keeps_up else f"[yellow]{escape('; '.join(probe.objections()))}[/]",
+            "[green]yes[/]" if probe.keeps_up else "[yellow]no[/]",
         )
     return table
 

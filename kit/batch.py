@@ -59,7 +59,11 @@ class Linger:
 def one_bad_item_fails_alone(
     handle: Callable[[list[C]], Awaitable[Sequence[R]]],
 ) -> Callable[[list[C]], Awaitable[Sequence[R | Exception]]]:
-    """Return a handler that runs a failed batch item by item, unless it was the store that failed."""
+    """Return a handler that runs a failed batch in halves, unless it was the store that failed.
+
+    Down to single items: the bad ones are told their own exception, and a batch of 256 with one bad item
+    costs eight steps more, not 256.
+    """
 
     async def run(items: list[C]) -> Sequence[R | Exception]:
         try:
@@ -69,7 +73,9 @@ def one_bad_item_fails_alone(
         except Exception as error:  # the boundary of a batch
             if len(items) == 1:
                 return [error]
-            return [result for item in items for result in await run([item])]
+            log.warning("batch.split", items=len(items), error=repr(error))
+            middle = len(items) // 2
+            return [*await run(items[:middle]), *await run(items[middle:])]
 
     return run
 

@@ -15,11 +15,11 @@ from typing import Final, Generic, TypeVar
 
 import psycopg
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from kit.database import STORE_UNAVAILABLE, Connection, Database
+from kit.database import STORE_UNAVAILABLE, Connection, Database, delete_in_chunks
 from kit.errors import Conflict, FlorinError, KeyReused, Unavailable
 from kit.step import Step, Steps
 
@@ -162,25 +162,41 @@ class IdempotentBatch(Generic[C, M]):
 
     async def __call__(self, calls: list[Keyed[C]]) -> list[Answer[M] | Exception]:
         """Return one answer or refusal a call, in order. A refusal does not use up its key."""
-        outcomes: Outcomes[M] = {}
-        first = {call.key.identity: call for call in reversed(calls)}
-        cached = await self._cache.get([call.key for call in first.values()])
-        for call, value in zip(first.values(), cached, strict=True):
-            if value is not None:
-                outcomes[call.key.identity] = (value[:32], self._replay(value[32:]))
+        first: dict[tuple[str, str, str], Keyed[C]] = {}
+        for call in calls:
+            first.setdefault(call.key.identity, call)
+        outcomes = await self._remembered(list(first.values()))
         fresh = [call for identity, call in first.items() if identity not in outcomes]
         if fresh:
             outcomes.update(await self._run(fresh))
-        return [self._outcome(call, first, outcomes) for call in calls]
+        results = [self._outcome(call, first, outcomes) for call in calls]
+        # Whoever came second with another body may go on if the first was refused.
+        unused = [i for i, result in enumerate(results) if result is None]
+        again = await self([calls[i] for i in unused]) if unused else []
+        for i, result in zip(unused, again, strict=True):
+            results[i] = result
+        return [result for result in results if result is not None]
+
+    async def _remembered(self, calls: Sequence[Keyed[C]]) -> Outcomes[M]:
+        """Return what Redis knows; a value that cannot be read is not known."""
+        outcomes: Outcomes[M] = {}
+        for call, value in zip(calls, await self._cache.get([c.key for c in calls]), strict=True):
+            if value is None:
+                continue
+            try:
+                outcomes[call.key.identity] = (value[:32], self._replay(value[32:]))
+            except DecodeError:
+                log.warning("replay_cache.unreadable", key=call.key.key)
+        return outcomes
 
     def _outcome(
-        self,
-        call: Keyed[C],
-        first: dict[tuple[str, str, str], Keyed[C]],
-        outcomes: Outcomes[M],
-    ) -> Answer[M] | Exception:
+        self, call: Keyed[C], first: dict[tuple[str, str, str], Keyed[C]], outcomes: Outcomes[M]
+    ) -> Answer[M] | Exception | None:
+        """Return what a call is told; None if its key belongs to another body that was refused."""
         fingerprint, outcome = outcomes[call.key.identity]
         if fingerprint != call.key.fingerprint:
+            if not isinstance(outcome, Answer):
+                return None
             return KeyReused(
                 "IDEMPOTENCY_KEY_REUSED",
                 f"the idempotency key {call.key.key!r} was used with another body; use a new key",
@@ -207,20 +223,14 @@ class IdempotentBatch(Generic[C, M]):
                 if len(calls) == 1:
                     return {calls[0].key.identity: (calls[0].key.fingerprint, error)}
                 log.warning("idempotent_batch.split", error=repr(error))
-                return await self._run_one_by_one(calls)
+                middle = len(calls) // 2
+                return {**await self._run(calls[:middle]), **await self._run(calls[middle:])}
             self._remember(calls, outcomes)
             return outcomes
         conflict = Conflict(
             "REQUEST_IN_PROGRESS", "a request with this key is still running", retry_after_s=1.0
         )
         return {call.key.identity: (call.key.fingerprint, conflict) for call in calls}
-
-    async def _run_one_by_one(self, calls: Sequence[Keyed[C]]) -> Outcomes[M]:
-        """Run each call as a step of its own, so that a bad one fails alone."""
-        outcomes: Outcomes[M] = {}
-        for call in calls:
-            outcomes.update(await self._run([call]))
-        return outcomes
 
     async def _body(self, step: Step, calls: Sequence[Keyed[C]]) -> Outcomes[M]:
         outcomes = await self._stored(step.connection, calls)
@@ -288,7 +298,7 @@ class IdempotentBatch(Generic[C, M]):
             (call.key, outcome.message.SerializeToString())
             for call in calls
             for fingerprint, outcome in (outcomes[call.key.identity],)
-            if isinstance(outcome, Answer) and fingerprint == call.key.fingerprint
+            if isinstance(outcome, Answer) and not outcome.replayed and fingerprint == call.key.fingerprint
         ]
         task = asyncio.create_task(self._cache.put(answers))
         self._background.add(task)
@@ -307,10 +317,9 @@ def _lost_the_race(error: Exception) -> bool:
 
 
 async def prune(database: Database) -> int:
-    """Delete keys whose time is over, some thousand at a time, and return how many."""
-    async with database.connection() as connection:
-        cursor = await connection.execute(
-            "DELETE FROM idempotency_keys WHERE (principal, method, key) IN (SELECT principal, method, key"
-            " FROM idempotency_keys WHERE expires_at <= now() ORDER BY expires_at LIMIT 5000)"
-        )
-        return cursor.rowcount
+    """Delete keys whose time is over and return how many they were."""
+    return await delete_in_chunks(
+        database,
+        "DELETE FROM idempotency_keys WHERE (principal, method, key) IN (SELECT principal, method, key"
+        " FROM idempotency_keys WHERE expires_at <= now() ORDER BY expires_at LIMIT %s)",
+    )

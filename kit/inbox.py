@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kit.database import Connection, Database
+from kit.database import Connection, Database, delete_in_chunks
 
 
 async def claim(connection: Connection, consumer: str, event_ids: Sequence[str]) -> frozenset[str]:
@@ -26,10 +26,9 @@ async def prune(database: Database, *, keep_days: int = 8) -> int:
 
     Outbox rows are resent for 7 days at most, so 8 days of memory are enough.
     """
-    async with database.connection() as connection:
-        cursor = await connection.execute(
-            "DELETE FROM inbox WHERE (consumer, event_id) IN (SELECT consumer, event_id FROM inbox"
-            " WHERE received_at < now() - make_interval(days => %s) LIMIT 10000)",
-            (keep_days,),
-        )
-        return cursor.rowcount
+    return await delete_in_chunks(
+        database,
+        "DELETE FROM inbox WHERE (consumer, event_id) IN (SELECT consumer, event_id FROM inbox"
+        " WHERE received_at < now() - make_interval(days => %s) LIMIT %s)",
+        keep_days,
+    )

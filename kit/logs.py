@@ -39,6 +39,11 @@ def _to_json(event: Any, **_: Any) -> bytes:
     return orjson.dumps(event, default=str)
 
 
+class _RedactingFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
 def configure(service: str, log_format: Format = "auto", level: str = "INFO") -> None:
     """Set up structlog for this process; `service` is on every line."""
     as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
@@ -62,5 +67,7 @@ def configure(service: str, log_format: Format = "auto", level: str = "INFO") ->
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service=service)
-    # Libraries (grpc, nats, alembic) log through the standard library: their warnings, in the same form.
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    # Libraries (grpc, nats, alembic) log through the standard library: their warnings, redacted as well.
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_RedactingFormatter("%(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

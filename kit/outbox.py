@@ -43,7 +43,7 @@ _FORGET_AFTER_S: Final = 600.0
 _DUE_SQL: Final = """
 UPDATE outbox SET
     sends = sends + 1,
-    next_send_at = now() + make_interval(secs => least(%(first)s * power(2, sends), %(longest)s))
+    next_send_at = now() + make_interval(secs => least(%(first)s * power(2, least(sends, 10)), %(longest)s))
 WHERE event_id IN (
     SELECT event_id FROM outbox WHERE next_send_at <= now()
         AND created_at > now() - make_interval(days => %(days)s)
@@ -170,11 +170,17 @@ class Outbox:
         }
         async with self._database.connection() as connection:
             rows = await (await connection.execute(_DUE_SQL, parameters)).fetchall()
-        faultpoints.passing(f"{self._source}.relay_claimed")
+        unknown = sorted({row[1] for row in rows if row[1] not in self._types})
+        if unknown:
+            # Written by another version of this service; that version, or the next, sends them.
+            log.error("outbox.unknown_types", types=unknown)
         envelopes = [
-            Envelope.from_row(row, self._types, self._source, self._bus.confirm_subject) for row in rows
+            Envelope.from_row(row, self._types, self._source, self._bus.confirm_subject)
+            for row in rows
+            if row[1] in self._types
         ]
         if envelopes:
+            faultpoints.passing(f"{self._source}.relay_claimed")
             log.warning(
                 "outbox.resent",
                 count=len(envelopes),

@@ -21,7 +21,7 @@ from google.protobuf.message import DecodeError, Message
 from nats.aio.msg import Msg
 
 from kit import dead_letters, faultpoints, inbox, telemetry
-from kit.batch import Linger
+from kit.batch import Linger, one_bad_item_fails_alone
 from kit.bus import Bus, Pull, parse_time
 from kit.database import STORE_UNAVAILABLE
 from kit.dead_letters import DeadLetter
@@ -53,7 +53,6 @@ class _Delivery:
     type: EventType | None
     event_id: str
     confirm_to: str
-    attempt: int
     problem: str = ""
 
 
@@ -89,6 +88,8 @@ class Pump(Generic[S]):
         self._scope = scope
         self._new_id = new_id
         self._linger = Linger(linger_s)
+        # By event id; an event leaves it when it is done or buried.
+        self._failures: dict[str, int] = {}
         self._replica = replica
         self._by_name = {event_type(message).name: event_type(message) for message in subscriptions}
 
@@ -147,25 +148,21 @@ class Pump(Generic[S]):
             correlation_ids=[d.event.trail.correlation_id for d in readable if d.event],
         )
 
-    async def _handle_together(self, deliveries: Sequence[_Delivery]) -> list[_Delivery]:
-        """Run the batch as one step, or one by one if that fails; return what is done."""
+    async def _handle_together(self, deliveries: list[_Delivery]) -> list[_Delivery]:
+        """Run the batch as one step, or as several if that fails; return what is done."""
         if not deliveries:
             return []
-        try:
-            await self._take_step(deliveries)
-            return list(deliveries)
-        except STORE_UNAVAILABLE:
-            raise
-        except Exception as error:  # the boundary of the pump: one bad event must not stop the others
-            if len(deliveries) == 1:
-                return await self._fail(deliveries[0], error)
-            log.warning("batch.split", consumer=self._consumer, error=repr(error))
         done: list[_Delivery] = []
-        for delivery in deliveries:
-            done += await self._handle_together([delivery])
+        errors = await one_bad_item_fails_alone(self._take_step)(deliveries)
+        for delivery, error in zip(deliveries, errors, strict=True):
+            if error is None:
+                self._failures.pop(delivery.event_id, None)
+                done.append(delivery)
+            elif await self._give_up(delivery, error):
+                done.append(delivery)
         return done
 
-    async def _take_step(self, deliveries: Sequence[_Delivery]) -> None:
+    async def _take_step(self, deliveries: list[_Delivery]) -> Sequence[None]:
         with telemetry.consuming(
             self._consumer, [(d.event_id, d.event) for d in deliveries if d.event]
         ) as traced:
@@ -182,23 +179,31 @@ class Pump(Generic[S]):
                         step.emit(await handler(scope, events))
 
             await self._steps.take(body)
+        return [None] * len(deliveries)
 
-    async def _fail(self, delivery: _Delivery, error: Exception) -> list[_Delivery]:
-        """Leave a failed event to its sender's resend, or bury it; return it if it is buried."""
-        last = delivery.attempt >= MAX_ATTEMPTS
+    async def _give_up(self, delivery: _Delivery, error: Exception) -> bool:
+        """Leave a failed event to its sender's resend, or bury it; return whether it is buried.
+
+        Failures are counted here, not taken from the number of sends: that grows, too, while nobody
+        listens. The count ends with the process, so an event may be tried more often, never less.
+        """
+        failures = self._failures.get(delivery.event_id, 0) + 1
+        self._failures[delivery.event_id] = failures
+        last = failures >= MAX_ATTEMPTS
         log.error(
             "event.failed",
             consumer=self._consumer,
             event_id=delivery.event_id,
             correlation_id=delivery.event.trail.correlation_id if delivery.event else "",
-            attempt=delivery.attempt,
+            failures=failures,
             buried=last,
             exc_info=error,
         )
         if not last:
-            return []
+            return False
         await self._bury(delivery, repr(error))
-        return [delivery]
+        del self._failures[delivery.event_id]
+        return True
 
     async def _bury(self, delivery: _Delivery, problem: str) -> None:
         # Postgres takes no zero characters, and nothing must keep a bad event from being put aside.
@@ -211,7 +216,7 @@ class Pump(Generic[S]):
             payload=delivery.message.data,
             headers=headers,
             error=problem,
-            attempts=delivery.attempt,
+            attempts=max(self._failures.get(delivery.event_id, 0), 1),
         )
 
         async def body(step: Step) -> None:
@@ -256,6 +261,5 @@ class Pump(Generic[S]):
             type_,
             event_id or f"unreadable-{hashlib.sha256(message.data).hexdigest()[:32]}",
             confirm_to,
-            attempt,
             problem,
         )

@@ -38,6 +38,10 @@ NAME = "order_svc"
 # The number of open orders may be this old; at full speed that is some hundred orders.
 _ADMISSION_REFRESH_S = 0.25
 
+# Checkouts that wait to be accepted: about two seconds' worth at full speed, and more than come at once in a
+# flash sale's first instant.
+_MAX_WAITING = 1_000
+
 # Changes that another replica made are told to watchers at this interval.
 _LOOK_S = 1.0
 
@@ -92,6 +96,8 @@ async def build(settings: Settings) -> Runtime:
     intake = Gatherer(
         Intake(catalogue, batch),
         name="checkouts",
+        # Whoever comes when so many wait would wait for seconds: better told at once to come back.
+        max_waiting=_MAX_WAITING,
         linger_s=settings.intake_linger_ms / 1000,
     )
     pump = Pump(

@@ -37,7 +37,9 @@ async def build(settings: Settings) -> Runtime:
     """Return the payment service, ready to serve."""
     runtime = Runtime.build(NAME, settings, EMITS)
     reader = PostgresPaymentReader(runtime.database)
-    gateway = StripeGateway(api_key=settings.psp_api_key, base_url=settings.psp_base_url)
+    gateway = StripeGateway(
+        api_key=settings.psp_api_key, base_url=settings.psp_base_url, return_url=settings.return_url
+    )
 
     def scope(step: Step) -> Scope:
         return Scope(
@@ -60,7 +62,7 @@ async def build(settings: Settings) -> Runtime:
         name="webhooks",
         linger_s=linger_s,
     )
-    charger = Charger(gateway, reader, facts.submit)
+    charger = Charger(gateway, reader, facts.submit, clock=system_clock, action_ttl_s=settings.action_ttl_s)
     pump = Pump(
         bus=runtime.bus,
         steps=runtime.steps,

@@ -18,6 +18,11 @@ class Settings(ServiceSettings):
     psp_api_key: str = Field(repr=False)
     # What the PSP signs its webhooks with.
     psp_webhook_secret: str = Field(repr=False)
+    # Page of the shop to which a bank sends its customer back after 3-D Secure.
+    return_url: str = "https://shop.florin.test/orders/return"
+    # How long a buyer may take for 3-D Secure. After that the payment is cancelled at the PSP, so that the
+    # stock can be given back without the money coming after all.
+    action_ttl_s: float = Field(default=900.0, gt=0)
     # The platform's fee of each capture in basis points.
     platform_fee_bp: int = Field(default=250, ge=0, le=10_000)
     # How long facts and webhooks gather before they are applied in one commit.

@@ -133,7 +133,8 @@ def _example(story: Story) -> list[RenderableType]:
     if order is None:
         return []
     total = format_minor(order.total_amount, order.currency)
-    told = f"{order.id}, {total}, {order.outcome}: one trace through all services"
+    traces = sorted({step.trace_id for step in story.example_steps if step.trace_id})
+    told = f"{order.id}, {total}, {order.outcome}\ntrace {', '.join(traces) or 'not sampled'}"
     return [
         _heading("The way of one order (florin order timeline)"),
         Padding(f"[dim]{escape(told)}[/]", (1, 0)),

@@ -17,6 +17,9 @@ PSP_SIM: Final = "psp_sim"
 # A service finishes its batches, flushes its spans and closes its pools in this time.
 _STOP_GRACE_S: Final = 15.0
 
+# The services that call the PSP; no other has its keys.
+_CALL_PSP: Final = frozenset({"payment_svc"})
+
 # Of the runner's own settings, these hold the keys to everything; no service may see them.
 _RUNNER_ONLY: Final = frozenset({"FLORIN_POSTGRES_URL"})
 
@@ -43,7 +46,7 @@ def psp_sim_spec(settings: Settings, secrets: Secrets, *, cwd: Path) -> ProcessS
         command=_module(PSP_SIM),
         check=health.http(settings.local_host, settings.psp_sim_port, "/_sim/health"),
         port=settings.psp_sim_port,
-        env=_common_environment(settings, secrets),
+        env=_common_environment(settings, secrets) | _psp_environment(secrets),
         log_path=settings.logs_dir / f"{PSP_SIM}.log",
         cwd=cwd,
         stop_grace_s=_STOP_GRACE_S,
@@ -53,8 +56,8 @@ def psp_sim_spec(settings: Settings, secrets: Secrets, *, cwd: Path) -> ProcessS
 def service_nodes(settings: Settings, secrets: Secrets, *, cwd: Path) -> list[Node]:
     """Each service's migration and every one of its replicas."""
     nodes: list[Node] = []
-    env = _common_environment(settings, secrets)
     for service in SERVICE_NAMES:
+        env = _service_environment(settings, secrets, service)
         nodes.append(migrations.step(settings, secrets, service, env=env, cwd=cwd))
         ports = settings.service_ports(service)
         nodes.extend(
@@ -76,13 +79,13 @@ def _replica(
     name = replica_names(settings, service)[index]
     database = databases.of(service)
     kind = service.removesuffix("_svc").upper()
-    psp = (PSP_SIM,) if service == "payment_svc" else ()
+    psp = (PSP_SIM,) if service in _CALL_PSP else ()
     return ProcessSpec(
         name=name,
         command=_module(service, "serve"),
         check=health.GrpcCheck(settings.local_host, port),
         port=port,
-        env=_common_environment(settings, secrets)
+        env=_service_environment(settings, secrets, service)
         | {
             "FLORIN_DATABASE_URL": postgres.url(
                 settings, secrets, role=database.role, database=database.name
@@ -116,8 +119,6 @@ def _common_environment(settings: Settings, secrets: Secrets) -> dict[str, str]:
             "FLORIN_NATS_URL": nats.url(settings),
             "FLORIN_REDIS_URL": redis.url(settings),
             "FLORIN_PSP_BASE_URL": f"http://{host}:{settings.psp_sim_port}",
-            "FLORIN_PSP_API_KEY": secrets.psp_api_key,
-            "FLORIN_PSP_WEBHOOK_SECRET": secrets.psp_webhook_secret,
             "FLORIN_PAGE_TOKEN_KEY": secrets.page_token_key,
             "FLORIN_INVENTORY_TARGET": f"{host}:{settings.inventory_port}",
             "FLORIN_MAILBOX_DIR": str(settings.mailbox),
@@ -127,6 +128,19 @@ def _common_environment(settings: Settings, secrets: Secrets) -> dict[str, str]:
             "FLORIN_LOG_FORMAT": settings.log_format,
         }
     )
+
+
+def _service_environment(settings: Settings, secrets: Secrets, service: ServiceName) -> dict[str, str]:
+    psp = _psp_environment(secrets) if service in _CALL_PSP else {}
+    return _common_environment(settings, secrets) | psp
+
+
+def _psp_environment(secrets: Secrets) -> dict[str, str]:
+    """The keys to the PSP: for the simulator and the one service that calls it."""
+    return {
+        "FLORIN_PSP_API_KEY": secrets.psp_api_key,
+        "FLORIN_PSP_WEBHOOK_SECRET": secrets.psp_webhook_secret,
+    }
 
 
 def _module(name: str, *arguments: str) -> tuple[str, ...]:

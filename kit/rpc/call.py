@@ -29,7 +29,9 @@ class Principal:
     merchant_id: str
 
     def __str__(self) -> str:
-        return f"{self.role.value}:{self.subject}"
+        """The caller in one word, e.g. `buyer:ada` or `merchant:bob@mer_demo`: who owns idempotency keys."""
+        merchant = f"@{self.merchant_id}" if self.merchant_id else ""
+        return f"{self.role.value}:{self.subject}{merchant}"
 
 
 @dataclass(slots=True)

@@ -25,6 +25,7 @@ from kit.idempotency import RequestKey
 from kit.ids import new_id
 from kit.redaction import contains_card_number
 from kit.rpc.call import Call, Principal, Role, enter
+from kit.rpc.cards import refuse_card_numbers
 from kit.rpc.contract import MethodContract, contract_of
 from kit.rpc.status import florin_error, trailing_metadata
 from kit.trail import Trail
@@ -151,7 +152,10 @@ def _around_stream(method: str, contract: MethodContract, answer: Stream) -> Str
 
 def _begin(method: str, context: Context) -> Call:
     metadata = {key: value for key, value in (context.invocation_metadata() or ()) if isinstance(value, str)}
-    trail = Trail(metadata.get("x-correlation-id") or new_id("cor"), metadata.get("traceparent", ""))
+    correlation_id = metadata.get("x-correlation-id", "")
+    if not correlation_id or contains_card_number(correlation_id):
+        correlation_id = new_id("cor")
+    trail = Trail(correlation_id, metadata.get("traceparent", ""))
     call = Call(method, metadata, trail, caller=_caller(metadata))
     enter(call)
     return call
@@ -178,6 +182,7 @@ def _admit(call: Call, contract: MethodContract, request: Message) -> None:
             )
     _validate(request)
     if contract.mutation:
+        refuse_card_numbers(request)
         call.request_key = _request_key(call, contract, request)
 
 

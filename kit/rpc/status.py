@@ -24,7 +24,11 @@ def status_of(error: FlorinError) -> Status:
     """Return the `google.rpc.Status` of an error; ErrorInfo always, more where it applies."""
     status = Status(code=error.code.value[0], message=redact(error.message))
     details: list[ErrorInfo | BadRequest | RetryInfo] = [
-        ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+        ErrorInfo(
+            reason=error.reason,
+            domain=DOMAIN,
+            metadata={name: redact(value) for name, value in error.metadata.items()},
+        )
     ]
     if error.fields:
         details.append(

@@ -51,7 +51,9 @@ class PostgresLedger:
             ) from error
         except StatementRefused as error:
             raise Unavailable(
-                "STORE_UNAVAILABLE", "posting took the database too long; nothing was posted", retry_after_s=1.0
+                "STORE_UNAVAILABLE",
+                "posting took the database too long; nothing was posted",
+                retry_after_s=1.0,
             ) from error
         except STORE_UNAVAILABLE as error:
             # The connection may have been lost while the commit was on its way, so nobody knows.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from florin.inventory.v1.inventory_events_pb2 import (
     StockCommitted,
@@ -28,6 +28,9 @@ from order_svc.application.place_orders import charge_of, stock_lines_of
 from order_svc.application.ports import Scope, TimelineStep
 from order_svc.domain.order import Order, Status
 
+# Steps that are worth a line in the timeline and change nothing about the order.
+_NOTED_ONLY: Final = (StockReserved, StockReleased)
+
 
 async def advance_orders(scope: Scope, events: Sequence[Received[Any]]) -> list[NewEvent]:
     """Fold events into their orders, note them in the timelines, and announce the orders that ended.
@@ -36,18 +39,22 @@ async def advance_orders(scope: Scope, events: Sequence[Received[Any]]) -> list[
         NotFound: an event of an order that does not exist.
         IllegalMove: an event that contradicts the order's end.
     """
-    before = await scope.orders.lock([event.message.order_id for event in events])
+    before = await scope.orders.lock(
+        [event.message.order_id for event in events if not isinstance(event.message, _NOTED_ONLY)]
+    )
     after = dict(before)
     steps: list[TimelineStep] = []
     announced: list[NewEvent] = []
     now = scope.clock()
     for event in events:
+        steps.append(_step_of(event))
+        if isinstance(event.message, _NOTED_ONLY):
+            continue
         order = after.get(event.message.order_id)
         if order is None:
             raise NotFound("ORDER_NOT_FOUND", f"there is no order {event.message.order_id}")
         moved = apply_event(order, event.message, now)
         after[order.id] = moved
-        steps.append(_step_of(event))
         if moved.ended and not order.ended:
             steps.append(_end_step(moved, event.trail))
             announced.append(_announcement(moved, event.trail))

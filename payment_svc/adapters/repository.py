@@ -32,17 +32,18 @@ ON CONFLICT (order_id) DO NOTHING
 RETURNING id
 """
 
-# A payment without an answer is looked up soon. One that waits for the bank or the buyer is looked up, too:
-# the webhook that ends it may never come.
+# A payment without an answer is looked up soon, then less and less often. One that waits for its buyer is
+# looked up, too: its webhook may have been lost, and the buyer may never come back.
 _SAVE: Final = """
 UPDATE payments p SET
     status = n.status, amount_captured = n.amount_captured, psp_reference = nullif(n.psp_reference, ''),
     reason = n.reason, decline_code = n.decline_code, failure_message = n.failure_message,
     next_action_type = n.next_action_type, next_action_url = n.next_action_url, version = n.version,
     updated_at = n.updated_at,
-    look_up_at = CASE WHEN n.status = 'UNKNOWN' THEN now() + interval '250 milliseconds'
-                      WHEN n.status IN ('PROCESSING', 'REQUIRES_ACTION')
-                      THEN now() + interval '60 seconds' END
+    look_up_at = CASE
+        WHEN n.status = 'UNKNOWN'
+            THEN now() + make_interval(secs => least(0.25 * power(2, least(look_ups, 8)), 60))
+        WHEN n.status IN ('PROCESSING', 'REQUIRES_ACTION') THEN now() + interval '60 seconds' END
 FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
     %s::text[], %s::bigint[], %s::timestamptz[])
     AS n (id, status, amount_captured, psp_reference, reason, decline_code, failure_message,
@@ -50,10 +51,9 @@ FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::te
 WHERE p.id = n.id
 """
 
-# A buyer who is gone never acts: after the first look-ups, one an hour is enough.
 _CLAIM: Final = f"""
-UPDATE payments SET look_ups = look_ups + 1, look_up_at = now() + make_interval(secs =>
-    CASE status WHEN 'REQUIRES_ACTION' THEN least(60 * power(2, least(look_ups, 6)), 3600) ELSE %s END)
+UPDATE payments SET look_ups = look_ups + 1,
+    look_up_at = now() + make_interval(secs => greatest(%s, least(power(2, least(look_ups, 8)), 60)))
 WHERE id IN (SELECT id FROM payments WHERE look_up_at <= now()
              ORDER BY look_up_at LIMIT %s FOR UPDATE SKIP LOCKED)
 RETURNING {_COLUMNS}

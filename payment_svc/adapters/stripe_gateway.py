@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import stripe
 from opentelemetry.trace import SpanKind
 
 from kit import telemetry
-from payment_svc.application.ports import PspUnavailable, PspUndecided
+from kit.redaction import redact
+from payment_svc.application.ports import PspRejected, PspUnavailable, PspUndecided
 from payment_svc.domain.payment import Payment, PspFact, Source, Status
 
 NAME: Final = "stripe"
@@ -45,23 +47,43 @@ _REASONS: Final[Mapping[str, str]] = {
 }
 
 
+# Stripe takes these two in hundredths although ISO 4217 gives them no minor unit.
+# https://docs.stripe.com/currencies#special-cases
+_IN_HUNDREDTHS: Final = frozenset({"ISK", "UGX"})
+
+
+def stripe_amount(amount: int, currency: str) -> int:
+    """Return an amount of ISO minor units as Stripe counts it."""
+    return amount * 100 if currency in _IN_HUNDREDTHS else amount
+
+
+def iso_amount(amount: int, currency: str) -> int:
+    """Return an amount of Stripe's in ISO minor units; what is not a whole number of them is rounded up."""
+    return -(-amount // 100) if currency in _IN_HUNDREDTHS else amount
+
+
 def fact_of_intent(intent: Mapping[str, Any], source: Source) -> PspFact | None:
-    """Return what a PaymentIntent says of one of our payments; None if it is not one of ours."""
+    """Return what a PaymentIntent says of one of our payments; None if it says nothing of one."""
     payment_id = (intent.get("metadata") or {}).get("payment_id")
     status = _STATUS.get(str(intent.get("status")))
+    error = intent.get("last_payment_error") or {}
     if not payment_id or status is None:
         return None
-    error = intent.get("last_payment_error") or {}
+    if status is Status.FAILED and not error:
+        # Nothing has been tried yet: so says `payment_intent.created`, which may come after anything.
+        status = Status.PROCESSING
+    currency = str(intent.get("currency") or "").upper()
     action = intent.get("next_action") or {}
     return PspFact(
         payment_id=payment_id,
         status=status,
         source=source,
         psp_reference=intent["id"],
-        amount_captured=int(intent.get("amount_received") or 0),
+        amount_captured=iso_amount(int(intent.get("amount_received") or 0), currency),
+        currency=currency,
         reason=_reason(error) if status is Status.FAILED else "",
         decline_code=str(error.get("decline_code") or "") if status is Status.FAILED else "",
-        message=str(error.get("message") or "") if status is Status.FAILED else "",
+        message=redact(str(error.get("message") or "")) if status is Status.FAILED else "",
         next_action_type=str(action.get("type") or "") if status is Status.REQUIRES_ACTION else "",
         next_action_url=str((action.get("redirect_to_url") or {}).get("url") or "")
         if status is Status.REQUIRES_ACTION
@@ -79,10 +101,12 @@ class StripeGateway:
 
     Args:
         base_url: `https://api.stripe.com`, or the simulator's address.
+        return_url: page of the shop to which a bank sends its customer back.
         timeout_s: how long a call may take.
     """
 
-    def __init__(self, *, api_key: str, base_url: str, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, *, api_key: str, base_url: str, return_url: str, timeout_s: float = TIMEOUT_S) -> None:
+        self._return_url = return_url
         self._timeout_s = timeout_s
         self._http = stripe.AIOHTTPClient(timeout=timeout_s)
         self._client = stripe.StripeClient(
@@ -101,6 +125,7 @@ class StripeGateway:
         """Create and confirm a PaymentIntent under the payment's key.
 
         Raises:
+            PspRejected: Stripe refuses the call for good.
             PspUndecided: no usable answer; the money may have been taken.
             PspUnavailable: Stripe did not look at it; no money was taken.
         """
@@ -115,10 +140,11 @@ class StripeGateway:
                     "post",
                     "/v1/payment_intents",
                     idempotency_key=payment.psp_key,
-                    amount=payment.amount,
+                    amount=stripe_amount(payment.amount, payment.currency),
                     currency=payment.currency.lower(),
                     payment_method=payment.payment_method_id,
                     confirm="true",
+                    return_url=self._return_url,
                     metadata={
                         "payment_id": payment.id,
                         "order_id": payment.order_id,
@@ -128,13 +154,7 @@ class StripeGateway:
             except stripe.CardError as error:
                 return self._declined(payment, error)
             except stripe.InvalidRequestError as error:
-                return PspFact(
-                    payment.id,
-                    Status.FAILED,
-                    Source.ANSWER,
-                    reason="rejected_by_psp",
-                    message=str(error.user_message or error),
-                )
+                raise PspRejected(redact(str(error.user_message or error))) from error
         fact = fact_of_intent(intent, Source.ANSWER)
         if fact is None or fact.payment_id != payment.id:
             raise PspUndecided(f"the answer is not about {payment.id}")
@@ -143,15 +163,47 @@ class StripeGateway:
     async def find(self, payment: Payment) -> PspFact | None:
         """Look the payment up: by Stripe's id if it is known, else by our own id in the metadata.
 
+        Stripe's search may lag behind by a minute. What it does not find yet is charged again under the
+        same key, which Stripe remembers for 24 hours: the charge that was made is then the answer.
+
         Raises:
             PspUndecided, PspUnavailable: no usable answer.
         """
+        try:
+            return await self._find(payment)
+        except (stripe.CardError, stripe.InvalidRequestError) as error:
+            raise PspUndecided(f"the look-up was refused: {error}") from error
+
+    async def cancel(self, payment: Payment) -> PspFact:
+        """Cancel an intent whose buyer did not come back.
+
+        Raises:
+            PspUndecided, PspUnavailable: no usable answer; it may have been paid just now.
+        """
+        try:
+            intent = await self._request(
+                "post",
+                f"/v1/payment_intents/{payment.psp_reference}/cancel",
+                idempotency_key=f"{payment.id}:cancel:{payment.attempt}",
+                cancellation_reason="abandoned",
+            )
+        except (stripe.CardError, stripe.InvalidRequestError) as error:
+            raise PspUndecided(f"it cannot be cancelled: {error}") from error
+        fact = fact_of_intent(intent, Source.LOOKUP)
+        if fact is None:
+            raise PspUndecided("the answer to the cancellation cannot be read")
+        return replace(fact, reason="authentication_expired")
+
+    async def _find(self, payment: Payment) -> PspFact | None:
         with telemetry.span(
             "stripe find payment", payment.trail, SpanKind.CLIENT, {"payment_id": payment.id}
         ):
             if payment.psp_reference:
                 intent = await self._request("get", f"/v1/payment_intents/{payment.psp_reference}")
-                return fact_of_intent(intent, Source.LOOKUP)
+                fact = fact_of_intent(intent, Source.LOOKUP)
+                if fact is None:
+                    raise PspUndecided(f"{payment.psp_reference} says nothing of the payment")
+                return fact
             found = await self._request(
                 "get",
                 "/v1/payment_intents/search",
@@ -159,6 +211,8 @@ class StripeGateway:
                 limit=10,
             )
         facts = [fact_of_intent(intent, Source.LOOKUP) for intent in found["data"]]
+        if facts and not any(facts):
+            raise PspUndecided(f"what was found of {payment.id} says nothing yet")
         # A success counts before anything else, should there ever be more than one.
         known = sorted(
             (fact for fact in facts if fact is not None),
@@ -193,5 +247,5 @@ class StripeGateway:
             psp_reference=str(intent.get("id") or ""),
             reason=_reason(body),
             decline_code=str(body.get("decline_code") or body.get("code") or ""),
-            message=str(body.get("message") or ""),
+            message=redact(str(body.get("message") or "")),
         )

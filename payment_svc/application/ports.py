@@ -19,6 +19,10 @@ class PspUnavailable(Exception):
     """The PSP refused to look at the call; no money has moved. The same call may be made again later."""
 
 
+class PspRejected(Exception):
+    """The PSP refuses such a call for good, whatever the card; no money has moved by this call."""
+
+
 class Psp(Protocol):
     """A payment service provider."""
 
@@ -26,14 +30,21 @@ class Psp(Protocol):
         """Create and confirm the payment at the PSP under its key, and return what the PSP says.
 
         Raises:
-            PspUndecided, PspUnavailable.
+            PspRejected, PspUndecided, PspUnavailable.
         """
 
     async def find(self, payment: Payment) -> PspFact | None:
         """Look the payment up at the PSP; None if the PSP does not know it.
 
         Raises:
-            PspUndecided, PspUnavailable: the look-up itself had no answer.
+            PspUndecided, PspUnavailable: the look-up itself had no answer, or none that can be read.
+        """
+
+    async def cancel(self, payment: Payment) -> PspFact:
+        """Cancel a payment that was not finished in time, so that nobody can finish it any more.
+
+        Raises:
+            PspUndecided, PspUnavailable: no usable answer, for instance because it was finished just now.
         """
 
 
@@ -77,7 +88,10 @@ class PaymentReader(Protocol):
         """Return one payment."""
 
     async def claim_undecided(self, *, limit: int, lease_s: float) -> list[Payment]:
-        """Return payments whose time to be looked up has come, and put off their next time by the lease."""
+        """Return payments whose time to be looked up has come, and put off their next time by the lease.
+
+        Each look-up doubles the pause before the next, up to a minute.
+        """
 
 
 @dataclass(frozen=True, slots=True)

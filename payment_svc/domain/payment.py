@@ -75,7 +75,7 @@ class PspFact:
 
     Attributes:
         status: what the payment is according to the PSP; UNKNOWN if a call had no answer.
-        amount_captured: minor units taken in all, as the PSP states it.
+        amount_captured: minor units of `currency` taken in all, as the PSP states it.
         reason: Florin's reason of a failure.
     """
 
@@ -84,6 +84,7 @@ class PspFact:
     source: Source
     psp_reference: str = ""
     amount_captured: int = 0
+    currency: str = ""
     reason: str = ""
     decline_code: str = ""
     message: str = ""
@@ -133,18 +134,26 @@ class Payment:
         """Return the payment after a fact of the PSP; the same object if the fact is no news.
 
         Raises:
-            IllegalMove: the fact contradicts how the payment ended, or states another amount.
+            IllegalMove: the fact contradicts how the payment ended, states another amount, or is about
+                another payment at the PSP than the one we know.
         """
         assert fact.payment_id == self.id, "a fact belongs to its payment"
+        if fact.psp_reference and self.psp_reference and fact.psp_reference != self.psp_reference:
+            raise IllegalMove(
+                "ILLEGAL_STATE",
+                f"payment {self.id} is {self.psp_reference} at the PSP, not {fact.psp_reference}",
+                metadata={"known": self.psp_reference, "stated": fact.psp_reference},
+            )
         known = self
         if fact.psp_reference and not self.psp_reference:
             known = replace(self, psp_reference=fact.psp_reference, updated_at=at)
         if fact.status is self.status or self._is_older(fact):
             return known
-        if fact.status is Status.CAPTURED and fact.amount_captured != self.amount:
+        taken = (fact.amount_captured, fact.currency)
+        if fact.status is Status.CAPTURED and taken != (self.amount, self.currency):
             raise IllegalMove(
                 "ILLEGAL_STATE",
-                f"the PSP took {fact.amount_captured} for payment {self.id} of {self.amount}",
+                f"the PSP took {taken} for payment {self.id} of {(self.amount, self.currency)}",
                 metadata={"amount": str(self.amount), "captured": str(fact.amount_captured)},
             )
         if fact.status not in TRANSITIONS[self.status]:

@@ -9,6 +9,7 @@ import pytest
 from florin_cli.runner.testing import System, running_system
 from tests.support.collector import Collector, running_collector
 from tests.support.ports import system_settings
+from tests.support.proof import must_be_proven
 from tests.support.shop import Shop, open_shop
 
 
@@ -28,6 +29,13 @@ def system(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> It
         running_system(settings) as system,
     ):
         yield system
+
+
+@pytest.fixture(scope="module", autouse=True)
+def proven(system: System) -> Iterator[None]:
+    """Each module leaves books that agree with orders, stock and the PSP's own list."""
+    yield
+    must_be_proven(system)
 
 
 @pytest.fixture

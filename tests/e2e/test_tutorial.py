@@ -50,7 +50,6 @@ def console(settings: Settings, tmp_path: Path) -> Iterator[Console]:
 
 
 @pytest.mark.xdist_group("system")
-@pytest.mark.xdist_group("system")
 # A start, fifteen chapters and their waits: about two minutes on two cores that others use, too.
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the tutorial uses curl, which is not here")

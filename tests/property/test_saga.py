@@ -147,4 +147,4 @@ class Saga(RuleBasedStateMachine):
 
 
 TestSaga = Saga.TestCase
-TestSaga.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+TestSaga.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)

@@ -141,8 +141,13 @@ async def handle(
     subscriptions: Subscriptions[S],
     scope: Callable[[Step], S],
     *events: Message | Envelope,
+    times: int = 1,
 ) -> list[Message]:
-    """Push events through the service's pump as one batch and return what it published meanwhile."""
+    """Push events through one pump of the service as one batch, and return what it published meanwhile.
+
+    Args:
+        times: how often the same batch comes.
+    """
     pump = Pump(
         bus=runtime.bus,
         steps=runtime.steps,
@@ -153,7 +158,8 @@ async def handle(
     )
     bus = recorded(runtime)
     before = len(bus.published)
-    await pump.handle([delivered(event) for event in events])
+    for _ in range(times):
+        await pump.handle([delivered(event) for event in events])
     return opened(bus.published[before:])
 
 
@@ -170,9 +176,9 @@ class Scenario(Generic[S]):
         """Let events happen whose consequences are not what the test is about."""
         await handle(self.runtime, self._subscriptions, self._scope, *events)
 
-    async def when(self, *events: Message | Envelope) -> list[Message]:
-        """Let events happen together, as one batch, and return what the service says."""
-        self._emitted = await handle(self.runtime, self._subscriptions, self._scope, *events)
+    async def when(self, *events: Message | Envelope, times: int = 1) -> list[Message]:
+        """Let events happen together, as one batch that comes `times`, and return what the service says."""
+        self._emitted = await handle(self.runtime, self._subscriptions, self._scope, *events, times=times)
         return self._emitted
 
     def then(self, *expected: Message) -> None:

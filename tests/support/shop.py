@@ -27,6 +27,9 @@ _REQUEST_TIMEOUT_S: Final = 20.0
 # An order whose events have to be sent again after a fault ends in some ten seconds; on a busy machine later.
 END_DEADLINE_S: Final = 60.0
 
+# A connection that broke, and what the edge answers while a service restarts.
+_NOT_NOW: Final = frozenset({0, 503, 504})
+
 ENDED: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 
 # The price of one unit, in cents, where a test does not care.
@@ -195,6 +198,19 @@ class Shop:
         token = self.token("merchant", "usr_owner")
         return await self.call(method, path, token=token, body=body, key=uuid.uuid4().hex, params=params)
 
+    async def read(self, path: str, token: str, params: Mapping[str, str] | None = None) -> Json:
+        """What there is at `path`; asked again while the edge says that nobody can answer just now."""
+        answer = Answer(0)
+
+        async def is_answered() -> bool:
+            nonlocal answer
+            answer = await self.call("GET", path, token=token, params=params)
+            return answer.status not in _NOT_NOW
+
+        await eventually(is_answered, f"GET {path} is answered")
+        assert answer.status == 200, answer
+        return answer.body
+
     # -- what merchants do ---------------------------------------------------------------------------------
 
     async def put_product(
@@ -212,21 +228,19 @@ class Shop:
 
     async def stock_of(self, sku: str) -> dict[str, int]:
         """`{"available", "reserved", "sold"}` of a product."""
-        answer = await self.as_merchant("GET", f"/v1/products/{sku}")
-        assert answer.status == 200, answer
-        return {name: int(answer.body[name]) for name in ("available", "reserved", "sold")}
+        product = await self.read(f"/v1/products/{sku}", self.token("merchant", "usr_owner"))
+        return {name: int(product[name]) for name in ("available", "reserved", "sold")}
 
     async def orders(self, status: str = "") -> list[Order]:
         """All orders of this merchant (in one status), newest first, page by page."""
         found: list[Order] = []
         params = {"page_size": "100"} | ({"status": status} if status else {})
         while True:
-            answer = await self.as_merchant("GET", "/v1/orders", params=params)
-            assert answer.status == 200, answer
-            found += [Order(body) for body in answer.body["orders"]]
-            if not answer.body["next_page_token"]:
+            page = await self.read("/v1/orders", self.token("merchant", "usr_owner"), params)
+            found += [Order(body) for body in page["orders"]]
+            if not page["next_page_token"]:
                 return found
-            params["page_token"] = answer.body["next_page_token"]
+            params["page_token"] = page["next_page_token"]
 
     # -- what buyers do ------------------------------------------------------------------------------------
 
@@ -257,19 +271,12 @@ class Shop:
 
     async def get(self, order: Order) -> Order:
         """The order as it is now."""
-        answer = await self.call(
-            "GET", f"/v1/orders/{order.id}", token=self.token("buyer", order.customer_id)
-        )
-        assert answer.status == 200, answer
-        return Order(answer.body)
+        return Order(await self.read(f"/v1/orders/{order.id}", self.token("buyer", order.customer_id)))
 
     async def timeline_of(self, order: Order) -> list[str]:
         """The names of the order's steps, as its buyer may read them."""
-        answer = await self.call(
-            "GET", f"/v1/orders/{order.id}/timeline", token=self.token("buyer", order.customer_id)
-        )
-        assert answer.status == 200, answer
-        return [step["step"] for step in answer.body["steps"]]
+        path, token = f"/v1/orders/{order.id}/timeline", self.token("buyer", order.customer_id)
+        return [step["step"] for step in (await self.read(path, token))["steps"]]
 
     # -- waiting -------------------------------------------------------------------------------------------
 

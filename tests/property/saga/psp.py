@@ -51,6 +51,7 @@ class Intent:
         return {
             "id": self.id,
             "status": self.status,
+            "currency": "eur",
             "amount_received": self.amount if self.status == "succeeded" else 0,
             "metadata": {"payment_id": self.payment_id, "order_id": self.order_id},
             "last_payment_error": declined if self.status == "requires_payment_method" else None,
@@ -115,6 +116,11 @@ class Psp:
     async def find(self, payment: Payment) -> PspFact | None:
         return await self._call(lambda: self._find(payment), by_search=not payment.psp_reference)
 
+    async def cancel(self, payment: Payment) -> PspFact:
+        fact = await self._call(lambda: self._cancel(payment), by_search=False)
+        assert fact is not None, "a cancellation is answered with what it did"
+        return fact
+
     def waiting(self) -> list[Intent]:
         """Return the intents that their buyer or the bank has to decide."""
         return [i for i in self.intents.values() if i.status in ("requires_action", "processing")]
@@ -132,6 +138,13 @@ class Psp:
         call = Call(happen, by_search)
         self.calls.append(call)
         return await call.answer
+
+    def _cancel(self, payment: Payment) -> PspFact | None:
+        """Cancel an intent that nobody has decided yet; any other says what it is."""
+        intent = self.intents[payment.psp_reference]
+        if intent.status == "requires_action":
+            intent = self._put(intent, "canceled")
+        return fact_of_intent(intent.document(), Source.LOOKUP)
 
     def _charge(self, payment: Payment) -> PspFact | None:
         """Charge once a key; a known key is answered as the first time, whatever has happened since."""

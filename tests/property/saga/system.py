@@ -247,7 +247,8 @@ class System:
         self.bus.send(self.bus.store(events))
 
     def _new_charger(self) -> Charger:
-        return Charger(self.psp, self.payments, self._learn)
+        # A look at the clock takes a millisecond: some buyers come back in time, some do not.
+        return Charger(self.psp, self.payments, self._learn, clock=self._clock, action_ttl_s=0.1)
 
     async def _charger_dies(self) -> None:
         for call in self.psp.calls:

@@ -28,7 +28,19 @@ def florin(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 def test_every_module_in_commands_is_a_command() -> None:
     shown = CliRunner().invoke(cli.build(), ["--help"]).output
-    for name in ("up", "down", "reset", "status", "logs", "doctor", "token", "stop", "start"):
+    for name in (
+        "up",
+        "down",
+        "reset",
+        "status",
+        "logs",
+        "doctor",
+        "token",
+        "stop",
+        "start",
+        "demo",
+        "checkout",
+    ):
         assert f" {name} " in shown
 
 
@@ -62,6 +74,12 @@ def test_reset_keeps_its_hands_off_other_folders(tmp_path: Path) -> None:
     ended = florin("reset", "--yes", FLORIN_DATA_DIR=str(tmp_path))
     assert ended.returncode == 1
     assert (tmp_path / "thesis.tex").exists()
+
+
+def test_reset_takes_what_a_demo_left_where_no_system_ever_ran(tmp_path: Path) -> None:
+    (tmp_path / ".florin" / "demo").mkdir(parents=True)
+    assert florin("reset", "--yes", FLORIN_DATA_DIR=str(tmp_path / ".florin")).returncode == 0
+    assert not (tmp_path / ".florin").exists()
 
 
 def test_an_error_shows_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -95,3 +96,13 @@ def test_ids_are_untouched() -> None:
 )
 def test_what_only_has_digits_is_untouched(text: str) -> None:
     assert redact(text) == text
+
+
+@given(st.uuids())
+def test_a_uuid_is_no_card_number_whatever_its_digits(key: UUID) -> None:
+    assert redact(f"key {key}") == f"key {key}"
+    assert not contains_card_number(str(key))
+
+
+def test_a_uuid_of_digits_alone_is_still_a_uuid() -> None:
+    assert not contains_card_number("42424242-4242-4242-8242-424242424242")

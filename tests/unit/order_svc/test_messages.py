@@ -59,23 +59,6 @@ def test_the_receipt_goes_where_the_buyer_says_or_to_the_address_on_file() -> No
     assert checkout_of(request(), CALL, email_domain="x.example").receipt_email == "cus_1@x.example"
 
 
-@pytest.mark.parametrize("number", CARD_NUMBERS)
-@pytest.mark.parametrize(
-    ("where", "fields"),
-    [
-        ("shipping_address", lambda text: {"shipping_address": order_pb2.Address(line2=text)}),
-        ("attribution", lambda text: {"attribution": {"note": text}}),
-        ("attribution", lambda text: {"attribution": {text: "note"}}),
-    ],
-)
-def test_a_card_number_is_refused_wherever_it_is_typed(number: str, where: str, fields: Any) -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        checkout_of(request(**fields(number)), CALL, email_domain="x.example")
-    assert refused.value.reason == "CARD_NUMBER_REFUSED"
-    assert [problem.field for problem in refused.value.fields] == [where]
-    assert "4242" not in refused.value.message
-
-
 def test_a_long_number_that_is_no_card_is_only_a_number() -> None:
     attribution = {"campaign": "4242424242424241"}
     assert checkout_of(request(attribution=attribution), CALL, email_domain="x").attribution == attribution

@@ -1,0 +1,35 @@
+"""One whole system for all tests of this folder. They hurt it, and leave it when it has healed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from florin_cli.runner.testing import System, running_system
+from tests.support.ports import system_settings
+from tests.support.proof import must_be_proven
+from tests.support.shop import Shop, open_shop
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """Every process of the system, as `florin up` starts them."""
+    data_dir = tmp_path_factory.mktemp("hurt-system") / "data"
+    with system_settings(data_dir) as settings, running_system(settings) as system:
+        yield system
+
+
+@pytest.fixture(scope="module", autouse=True)
+def proven(system: System) -> Iterator[None]:
+    """Each module leaves books that agree with orders, stock and the PSP's own list."""
+    yield
+    must_be_proven(system)
+
+
+@pytest.fixture
+async def shop(system: System) -> AsyncIterator[Shop]:
+    """A new merchant's shop, opened when the system is well."""
+    system.wait_healthy()
+    async with open_shop(system) as shop:
+        yield shop
