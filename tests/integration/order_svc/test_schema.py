@@ -24,6 +24,7 @@ from tests.integration.order_svc.test_orders import sale
         "reason = 'card_declined'",
         "ended_at = now()",
         "status = 'REQUIRES_ACTION'",
+        "next_action_type = 'redirect_to_url'",
         "next_action_url = 'https://bank.example'",
         "lines = '[]'",
         "currency = 'euro'",
