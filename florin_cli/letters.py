@@ -20,7 +20,6 @@ from florin_cli.runner import control, databases, postgres, secrets
 from florin_cli.runner.settings import SERVICE_NAMES, ServiceName, Settings
 from kit.events import EventType, event_type
 from kit.outbox import RESEND_DAYS
-from kit.pump import MAX_ATTEMPTS
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -156,8 +155,8 @@ async def replay(settings: Settings, found: Letter) -> ServiceName:
 
     Its outbox sends the event until all of its consumers have confirmed it, so nothing is lost whoever
     dies meanwhile; those who acted on it already answer from their inbox. The letter is closed only once
-    the event is committed there: a crash in between leaves it open. If the event fails again it is buried
-    again, with one more attempt, and the letter is open again.
+    the event is committed there: a crash in between leaves it open. If the event keeps failing it is buried
+    again, and the letter is open again.
 
     Raises:
         CommandError: it is no event of ours, or it is still being sent.
@@ -191,9 +190,8 @@ async def put_back(connection: Connection, found: Letter) -> bool:
             found.headers.get("traceparent", ""),
             _emitted_at(found),
             RESEND_DAYS - 1,
-            # Each send counts one up. It is the last attempt: another failure buries the event at once, and
-            # its number tells that burial from a late copy of the one before.
-            max(found.attempts, MAX_ATTEMPTS - 1),
+            # Sends have numbers, and the broker swallows one that it has seen lately.
+            found.attempts,
         ),
     )
     return cursor.rowcount == 1
