@@ -93,9 +93,9 @@ def _search(report: Report, search: Search) -> Table:
         beside = f", {ratio:.3f} of pgbench" if ratio else ""
         title = f"Search: keeps up with {best.rate_per_s:g}/s ({best.completed_per_s:g} completed/s{beside})"
     table = _table(title)
-    for column in ("offered", "completed", "refused", "accept p99", "complete p99", "open"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("keeps up", no_wrap=True)
+    for column in ("offered", "completed", "refused", "accept p99", "done p99", "open orders"):
+        table.add_column(column, justify="right")
+    table.add_column("keeps up")
     for probe in search.probes:
         table.add_row(
             f"{probe.rate_per_s:g}",

@@ -190,7 +190,7 @@ async def put_back(connection: Connection, found: Letter) -> bool:
             found.headers.get("traceparent", ""),
             _emitted_at(found),
             RESEND_DAYS - 1,
-            # Sends have numbers, and the broker swallows one that it has seen lately.
+            # Sends have numbers: they go on counting, since the broker swallows one that it has seen lately.
             found.attempts,
         ),
     )

@@ -216,7 +216,10 @@ class Pump(Generic[S]):
             payload=delivery.message.data,
             headers=headers,
             error=problem,
-            attempts=max(self._failures.get(delivery.event_id, 0), 1),
+            # A replayed letter goes on counting its sends, so that its next burial is told from a late copy.
+            attempts=max(
+                self._failures.get(delivery.event_id, 1), delivery.event.attempt if delivery.event else 1
+            ),
         )
 
         async def body(step: Step) -> None:

@@ -1,0 +1,415 @@
+"""The gateway before two Stripes that know nothing of each other: the simulator, and localstripe."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from kit.ids import new_id
+from payment_svc.adapters.stripe_gateway import StripeGateway
+from payment_svc.adapters.stripe_webhooks import read_webhook
+from payment_svc.application.ports import PspUnavailable, PspUndecided, Webhook
+from payment_svc.domain.payment import Payment, PspFact, Source, Status
+from psp_sim.testing import API_KEY, WEBHOOK_SECRET, SimulatorProcess
+from psp_sim.tokens import TOKENS, Authorisation, Fault
+from tests.contract.psp_sim.shop import Shop, closed, opened
+from tests.support import localstripe
+from tests.support.localstripe import LocalStripe, running_localstripe
+from tests.support.waiting import eventually
+from tests.unit.payment_svc.payments import payment
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+# Longer than the simulator takes on a busy machine, shorter than a test should wait for a time-out.
+PATIENT_S, IMPATIENT_S = 20.0, 1.0
+
+NEVER_ANSWERED = {Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER, Fault.SLOW, Fault.ERROR_THEN_OK}
+
+
+def fresh(method: str = "pm_card_visa", **fields: Any) -> Payment:
+    """Return a payment that no PSP has heard of."""
+    return payment(id=new_id("pay"), order_id=new_id("ord"), payment_method_id=method, **fields)
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def shared_shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
+    shop = await opened(tmp_path_factory.mktemp("psp_sim"))
+    yield shop
+    await closed(shop)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shop(shared_shop: Shop) -> AsyncIterator[Shop]:
+    """The simulator with its controls, healthy again after each test."""
+    yield shared_shop
+    await shared_shop.control("POST", "reset")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def gateway(shared_shop: Shop) -> AsyncIterator[StripeGateway]:
+    gateway = gateway_to(shared_shop.simulator)
+    yield gateway
+    await gateway.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def impatient(shared_shop: Shop) -> AsyncIterator[StripeGateway]:
+    gateway = gateway_to(shared_shop.simulator, timeout_s=IMPATIENT_S)
+    yield gateway
+    await gateway.close()
+
+
+def gateway_to(simulator: SimulatorProcess, *, timeout_s: float = PATIENT_S) -> StripeGateway:
+    return StripeGateway(api_key=API_KEY, base_url=simulator.base_url, timeout_s=timeout_s)
+
+
+async def intents_of(shop: Shop, payment: Payment) -> list[Any]:
+    """Return what the simulator has on record of a payment."""
+    query = f"metadata['payment_id']:'{payment.id}'"
+    found = await shop.stripe.v1.payment_intents.search_async({"query": query})
+    return list(found.data)
+
+
+# Every test payment method
+
+
+@pytest.mark.parametrize(
+    "method", [token.id for token in TOKENS.values() if token.fault not in NEVER_ANSWERED]
+)
+async def test_every_payment_method_has_its_outcome(gateway: StripeGateway, method: str) -> None:
+    token = TOKENS[method]
+    # Bank debits are in dollars.
+    wanted = fresh(method, currency="USD" if token.type == "us_bank_account" else "EUR")
+    fact = await gateway.charge(wanted)
+    assert (fact.payment_id, fact.source) == (wanted.id, Source.ANSWER)
+    assert fact.psp_reference.startswith("pi_")
+    match token.authorisation:
+        case Authorisation.APPROVED:
+            assert (fact.status, fact.amount_captured) == (Status.CAPTURED, wanted.amount)
+        case Authorisation.DECLINED:
+            assert token.decline is not None
+            assert (fact.status, fact.decline_code) == (Status.FAILED, token.decline.decline_code)
+            assert fact.message == token.decline.message
+        case Authorisation.NEEDS_AUTHENTICATION:
+            assert (fact.status, fact.next_action_type) == (Status.REQUIRES_ACTION, "redirect_to_url")
+            assert fact.next_action_url.endswith(fact.psp_reference)
+        case Authorisation.PROCESSING:
+            assert fact.status is Status.PROCESSING
+    found = await gateway.find(wanted)
+    assert found is not None, "a look-up by our own id finds it"
+    assert found == replace(fact, source=Source.LOOKUP)
+    by_reference = await gateway.find(replace(wanted, psp_reference=fact.psp_reference))
+    assert by_reference == found
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [
+        ("pm_card_chargeDeclined", "card_declined"),
+        ("pm_card_chargeDeclinedInsufficientFunds", "insufficient_funds"),
+        ("pm_card_chargeDeclinedExpiredCard", "expired_card"),
+        ("pm_card_chargeDeclinedProcessingError", "processing_error"),
+        ("pm_card_radarBlock", "blocked"),
+    ],
+)
+async def test_a_decline_has_florins_reason(gateway: StripeGateway, method: str, reason: str) -> None:
+    assert (await gateway.charge(fresh(method))).reason == reason
+
+
+async def test_what_stripe_calls_invalid_is_a_failure_that_says_so(gateway: StripeGateway) -> None:
+    fact = await gateway.charge(fresh("pm_of_nobody"))
+    assert (fact.status, fact.reason) == (Status.FAILED, "rejected_by_psp")
+    assert "pm_of_nobody" in fact.message
+
+
+@pytest.mark.parametrize(("currency", "amount"), [("JPY", 500), ("KRW", 1_000), ("KWD", 5_000), ("EUR", 500)])
+async def test_minor_units_are_sent_as_they_are(
+    gateway: StripeGateway, shop: Shop, currency: str, amount: int
+) -> None:
+    """InvoicePlane #1677: an amount in a currency without decimal places was divided by 100."""
+    wanted = fresh(currency=currency, amount=amount)
+    assert (await gateway.charge(wanted)).amount_captured == amount
+    [intent] = await intents_of(shop, wanted)
+    assert (intent.amount, intent.currency) == (amount, currency.lower())
+
+
+async def test_the_psp_knows_order_payment_and_correlation_id(gateway: StripeGateway, shop: Shop) -> None:
+    wanted = fresh()
+    await gateway.charge(wanted)
+    [intent] = await intents_of(shop, wanted)
+    assert intent.metadata.to_dict() == {
+        "payment_id": wanted.id,
+        "order_id": wanted.order_id,
+        "correlation_id": wanted.trail.correlation_id,
+    }
+
+
+# One key, one charge
+
+
+async def test_the_same_payment_again_is_the_same_charge(gateway: StripeGateway, shop: Shop) -> None:
+    wanted = fresh()
+    facts = [await gateway.charge(wanted) for _ in range(3)]
+    assert facts[0] == facts[1] == facts[2]
+    assert len(await intents_of(shop, wanted)) == 1
+
+
+async def test_a_decline_again_is_the_same_decline(gateway: StripeGateway, shop: Shop) -> None:
+    wanted = fresh("pm_card_chargeDeclined")
+    assert await gateway.charge(wanted) == await gateway.charge(wanted)
+    assert len(await intents_of(shop, wanted)) == 1
+
+
+async def test_a_key_that_belongs_to_another_request_decides_nothing(gateway: StripeGateway) -> None:
+    wanted = fresh()
+    await gateway.charge(wanted)
+    with pytest.raises(PspUndecided):
+        await gateway.charge(replace(wanted, amount=wanted.amount + 1))
+
+
+async def test_a_payment_nobody_made_is_not_found(gateway: StripeGateway) -> None:
+    assert await gateway.find(fresh()) is None
+
+
+async def test_a_reference_that_stripe_does_not_know_decides_nothing(gateway: StripeGateway) -> None:
+    with pytest.raises(PspUndecided):
+        await gateway.find(fresh(psp_reference="pi_of_nobody"))
+
+
+# No answer
+
+
+async def test_no_answer_after_charging_is_found_by_a_look_up(
+    impatient: StripeGateway, gateway: StripeGateway, shop: Shop
+) -> None:
+    wanted = fresh("pm_sim_timeout_after")
+    with pytest.raises(PspUndecided):
+        await impatient.charge(wanted)
+    found = await gateway.find(wanted)
+    assert found is not None
+    assert (found.status, found.amount_captured) == (Status.CAPTURED, wanted.amount)
+    assert await gateway.charge(wanted) == replace(found, source=Source.ANSWER)
+    assert len(await intents_of(shop, wanted)) == 1
+
+
+async def test_no_answer_without_charging_is_not_found_and_may_be_charged(
+    impatient: StripeGateway, gateway: StripeGateway, shop: Shop
+) -> None:
+    wanted = fresh("pm_sim_timeout_before")
+    with pytest.raises(PspUndecided):
+        await impatient.charge(wanted)
+    assert await gateway.find(wanted) is None
+    assert (await gateway.charge(wanted)).status is Status.CAPTURED
+    assert len(await intents_of(shop, wanted)) == 1
+
+
+async def test_a_server_error_decides_nothing(gateway: StripeGateway, shop: Shop) -> None:
+    wanted = fresh("pm_sim_error_then_ok")
+    with pytest.raises(PspUndecided):
+        await gateway.charge(wanted)
+    assert (await gateway.charge(wanted)).status is Status.CAPTURED
+    assert len(await intents_of(shop, wanted)) == 1
+
+
+async def test_a_key_in_use_decides_nothing_and_charges_once(
+    impatient: StripeGateway, gateway: StripeGateway, shop: Shop
+) -> None:
+    """The first call still runs when the look-up finds nothing: 409 `idempotency_key_in_use`."""
+    wanted = fresh("pm_sim_slow")
+    with pytest.raises(PspUndecided):
+        await impatient.charge(wanted)
+    assert await gateway.find(wanted) is None
+    with pytest.raises(PspUndecided, match="409"):
+        await gateway.charge(wanted)
+
+    async def is_found() -> bool:
+        return await gateway.find(wanted) is not None
+
+    await eventually(is_found, "the slow charge is done")
+    assert len(await intents_of(shop, wanted)) == 1
+
+
+async def test_an_answer_that_is_cut_off_is_found_by_a_look_up(gateway: StripeGateway, shop: Shop) -> None:
+    wanted = fresh()
+    await shop.configure(drop_response_rate=1.0)
+    with pytest.raises(PspUndecided):
+        await gateway.charge(wanted)
+    with pytest.raises(PspUndecided):
+        await gateway.find(wanted)
+    await shop.control("POST", "reset")
+    found = await gateway.find(wanted)
+    assert found is not None
+    assert found.status is Status.CAPTURED
+
+
+async def test_an_outage_decides_nothing_and_ends(gateway: StripeGateway, shop: Shop) -> None:
+    wanted = fresh()
+    await shop.configure(outage=True)
+    for call in (gateway.charge, gateway.find):
+        with pytest.raises(PspUndecided, match="503"):
+            await call(wanted)
+    await shop.control("POST", "reset")
+    assert (await gateway.charge(wanted)).status is Status.CAPTURED
+
+
+async def test_too_many_requests_means_that_nothing_happened(gateway: StripeGateway, shop: Shop) -> None:
+    wanted = fresh()
+    await shop.configure(rate_limit_rate=1.0)
+    for call in (gateway.charge, gateway.find):
+        with pytest.raises(PspUnavailable):
+            await call(wanted)
+    await shop.control("POST", "reset")
+    assert await intents_of(shop, wanted) == []
+
+
+async def test_a_wrong_key_means_that_nothing_happened(shop: Shop) -> None:
+    stranger = StripeGateway(api_key="rk_nobody", base_url=shop.simulator.base_url)
+    try:
+        with pytest.raises(PspUnavailable):
+            await stranger.charge(fresh())
+    finally:
+        await stranger.close()
+
+
+async def test_a_psp_that_is_not_there_decides_nothing() -> None:
+    # Port 9 is discard: nothing listens there.
+    gone = StripeGateway(api_key=API_KEY, base_url="http://127.0.0.1:9", timeout_s=IMPATIENT_S)
+    try:
+        with pytest.raises(PspUndecided):
+            await gone.charge(fresh())
+        with pytest.raises(PspUndecided):
+            await gone.find(fresh())
+    finally:
+        await gone.close()
+
+
+async def test_a_hundred_payments_at_once_are_a_hundred_charges(gateway: StripeGateway, shop: Shop) -> None:
+    payments = [fresh() for _ in range(100)]
+    facts = await asyncio.gather(*(gateway.charge(wanted) for wanted in payments))
+    assert [fact.payment_id for fact in facts] == [wanted.id for wanted in payments]
+    assert len({fact.psp_reference for fact in facts}) == 100
+
+
+# Webhooks
+
+
+async def webhook_about(shop: Shop, intent_id: str, type_: str | None = None) -> Webhook:
+    """Return the webhook about an intent once it has come, read as the service reads it."""
+    [delivery] = await shop.inbox.wait_for(lambda delivery: delivery.is_about(intent_id, type_))
+    return read_webhook(delivery.body, delivery.signature, WEBHOOK_SECRET)
+
+
+@pytest.mark.parametrize(
+    "method", ["pm_card_visa", "pm_card_chargeDeclined", "pm_card_authenticationRequired"]
+)
+async def test_what_the_answer_says_the_webhook_says_too(
+    gateway: StripeGateway, shop: Shop, method: str
+) -> None:
+    answer = await gateway.charge(fresh(method))
+    webhook = await webhook_about(shop, answer.psp_reference)
+    assert webhook.fact == replace(answer, source=Source.WEBHOOK)
+
+
+@pytest.mark.parametrize(
+    ("action", "type_", "status"),
+    [
+        ("complete", "payment_intent.succeeded", Status.CAPTURED),
+        ("fail", "payment_intent.payment_failed", Status.FAILED),
+    ],
+)
+async def test_the_end_of_a_challenge_comes_by_webhook_and_by_look_up(
+    gateway: StripeGateway, shop: Shop, action: str, type_: str, status: Status
+) -> None:
+    wanted = fresh("pm_card_authenticationRequired")
+    waiting = await gateway.charge(wanted)
+    await shop.control("POST", f"3ds/{waiting.psp_reference}/{action}")
+    webhook = await webhook_about(shop, waiting.psp_reference, type_)
+    assert webhook.fact is not None
+    assert webhook.fact.status is status
+    found = await gateway.find(replace(wanted, psp_reference=waiting.psp_reference))
+    assert found == replace(webhook.fact, source=Source.LOOKUP)
+
+
+# Somebody else's Stripe
+
+needs_localstripe = pytest.mark.skipif(bool(localstripe.why_not()), reason=localstripe.why_not() or "it runs")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def other() -> AsyncIterator[LocalStripe]:
+    async with running_localstripe() as stripe:
+        yield stripe
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def other_gateway(other: LocalStripe) -> AsyncIterator[StripeGateway]:
+    gateway = StripeGateway(api_key=localstripe.API_KEY, base_url=other.base_url, timeout_s=PATIENT_S)
+    yield gateway
+    await gateway.close()
+
+
+async def looked_up(gateway: StripeGateway, wanted: Payment, fact: PspFact) -> PspFact:
+    found = await gateway.find(replace(wanted, psp_reference=fact.psp_reference))
+    assert found is not None
+    assert (found.payment_id, found.source) == (wanted.id, Source.LOOKUP)
+    return found
+
+
+@needs_localstripe
+async def test_localstripe_takes_our_requests_and_charges(
+    other: LocalStripe, other_gateway: StripeGateway
+) -> None:
+    wanted = fresh(await other.card("4242424242424242"))
+    fact = await other_gateway.charge(wanted)
+    assert (fact.payment_id, fact.status, fact.source) == (wanted.id, Status.CAPTURED, Source.ANSWER)
+    assert (await looked_up(other_gateway, wanted, fact)).status is Status.CAPTURED
+
+
+@needs_localstripe
+async def test_localstripe_declines_and_we_understand(
+    other: LocalStripe, other_gateway: StripeGateway
+) -> None:
+    # It refuses most of Stripe's declined cards when they are attached to a customer; this one when it pays.
+    fact = await other_gateway.charge(fresh(await other.card("4000000000000341")))
+    assert (fact.status, fact.reason, fact.decline_code) == (Status.FAILED, "card_declined", "card_declined")
+    assert fact.message == "Your card was declined."
+
+
+@needs_localstripe
+@pytest.mark.parametrize(("passed", "status"), [("true", Status.CAPTURED), ("false", Status.FAILED)])
+async def test_localstripe_asks_for_authentication_and_we_follow_to_the_end(
+    other: LocalStripe, other_gateway: StripeGateway, passed: str, status: Status
+) -> None:
+    wanted = fresh(await other.card("4000002500003155"))
+    waiting = await other_gateway.charge(wanted)
+    assert waiting.status is Status.REQUIRES_ACTION
+    assert waiting.next_action_type == "use_stripe_sdk"
+    assert (await looked_up(other_gateway, wanted, waiting)).status is Status.REQUIRES_ACTION
+    await authenticate(other, waiting.psp_reference, passed)
+    assert (await looked_up(other_gateway, wanted, waiting)).status is status
+
+
+async def authenticate(other: LocalStripe, intent_id: str, passed: str) -> None:
+    """Do what Stripe's own page does in the buyer's browser."""
+    headers = {"Authorization": f"Bearer {localstripe.API_KEY}"}
+    url = f"{other.base_url}/v1/payment_intents/{intent_id}"
+    async with other.session.get(url, headers=headers) as response:
+        secret = (await response.json())["client_secret"]
+    await other.post(f"/v1/payment_intents/{intent_id}/_authenticate", client_secret=secret, success=passed)
+
+
+@needs_localstripe
+async def test_localstripe_knows_no_such_method_and_we_say_so(other_gateway: StripeGateway) -> None:
+    fact = await other_gateway.charge(fresh("pm_of_nobody"))
+    assert (fact.status, fact.reason) == (Status.FAILED, "rejected_by_psp")
+
+
+@needs_localstripe
+async def test_localstripe_has_no_search_and_that_decides_nothing(other_gateway: StripeGateway) -> None:
+    with pytest.raises(PspUndecided):
+        await other_gateway.find(fresh())
