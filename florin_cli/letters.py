@@ -155,8 +155,8 @@ async def replay(settings: Settings, found: Letter) -> ServiceName:
 
     Its outbox sends the event until all of its consumers have confirmed it, so nothing is lost whoever
     dies meanwhile; those who acted on it already answer from their inbox. The letter is closed only once
-    the event is committed there: a crash in between leaves it open. If the event fails again it is buried
-    again, with one more attempt, and the letter is open again.
+    the event is committed there: a crash in between leaves it open. If the event keeps failing it is buried
+    again, and the letter is open again.
 
     Raises:
         CommandError: it is no event of ours, or it is still being sent.
@@ -190,7 +190,7 @@ async def put_back(connection: Connection, found: Letter) -> bool:
             found.headers.get("traceparent", ""),
             _emitted_at(found),
             RESEND_DAYS - 1,
-            # Each send counts one up; so the next burial, if there is one, is told from a late copy.
+            # Sends have numbers: they go on counting, since the broker swallows one that it has seen lately.
             found.attempts,
         ),
     )

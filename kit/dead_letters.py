@@ -29,18 +29,18 @@ class DeadLetter:
 
 
 async def bury(connection: Connection, letter: DeadLetter, new_id: NewId) -> None:
-    """Store a dead letter; one that is there already keeps its first error.
+    """Store a dead letter, or open the one that is there again: a replayed event has failed once more.
 
-    A replayed one that failed once more is open again; its higher number of attempts tells it from a late
-    copy of the first delivery. What was discarded stays so.
+    Its attempts grow with each burial, which tells whoever closes a letter that it was buried again
+    meanwhile. What was discarded stays so.
     """
     await connection.execute(
         "INSERT INTO dead_letters (id, consumer, event_id, type, aggregate_id, payload, headers, error,"
         " attempts) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " ON CONFLICT (consumer, event_id) DO UPDATE SET error = excluded.error,"
-        " attempts = excluded.attempts, acknowledged_at = NULL, outcome = NULL"
-        " WHERE dead_letters.attempts < excluded.attempts"
-        " AND dead_letters.outcome IS DISTINCT FROM 'discarded'",
+        " attempts = greatest(dead_letters.attempts + 1, excluded.attempts), acknowledged_at = NULL,"
+        " outcome = NULL"
+        " WHERE dead_letters.outcome IS DISTINCT FROM 'discarded'",
         (
             new_id("dl"),
             letter.consumer,

@@ -27,7 +27,8 @@ CREATE TABLE orders (
     CHECK ((ended_at IS NOT NULL) = (status IN ('COMPLETED', 'FAILED', 'CANCELLED'))),
     CHECK (status <> 'COMPLETED' OR (payment_id <> '' AND journal_id <> '' AND stock_committed)),
     CHECK ((status IN ('FAILED', 'CANCELLED')) = (reason <> '')),
-    CHECK ((status = 'REQUIRES_ACTION') = (next_action_type <> ''))
+    CHECK ((status = 'REQUIRES_ACTION') = (next_action_type <> '')),
+    CHECK (next_action_url = '' OR next_action_type <> '')  -- some actions have no page
 );
 COMMENT ON TABLE orders IS
     'One purchase each. Lines are a document: they never change and are never read without their order.';

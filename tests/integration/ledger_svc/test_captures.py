@@ -8,6 +8,7 @@ import pytest
 from florin.ledger.v1.ledger_events_pb2 import JournalPosted
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured
 
+from kit.pump import MAX_ATTEMPTS
 from ledger_svc.application.ports import Scope
 from ledger_svc.bootstrap import scope
 from ledger_svc.transport.events import SUBSCRIPTIONS
@@ -96,7 +97,7 @@ async def test_a_refused_capture_becomes_a_dead_letter_with_the_code(shop: Shop)
     scenario, _ = shop
     unknown = captured("1")
     unknown.currency = "XQZ"
-    await scenario.when(envelope_of(unknown, attempt=8))
+    await scenario.when(envelope_of(unknown), times=MAX_ATTEMPTS)
     scenario.then_nothing()
     [(error,)] = await scenario.rows("SELECT error FROM dead_letters")
     assert "WRONG_CURRENCY" in error

@@ -25,6 +25,7 @@ from tests.integration.order_svc.test_orders import sale
         "ended_at = now()",
         "status = 'REQUIRES_ACTION'",
         "next_action_type = 'redirect_to_url'",
+        "next_action_url = 'https://bank.example'",
         "lines = '[]'",
         "currency = 'euro'",
         "total_amount = 0",
