@@ -28,6 +28,16 @@ class Principal:
     subject: str
     merchant_id: str
 
+    def may_see(self, *, customer_id: str, merchant_id: str) -> bool:
+        """Return whether something of this customer and merchant is the caller's to see."""
+        match self.role:
+            case Role.BUYER:
+                return customer_id == self.subject
+            case Role.MERCHANT:
+                return bool(self.merchant_id) and merchant_id == self.merchant_id
+            case Role.OPS:
+                return True
+
     def __str__(self) -> str:
         """The caller in one word, e.g. `buyer:ada` or `merchant:bob@mer_demo`: who owns idempotency keys."""
         merchant = f"@{self.merchant_id}" if self.merchant_id else ""

@@ -12,7 +12,7 @@ from kit.batch import Gatherer
 from kit.errors import NotFound
 from kit.idempotency import Answer, Keyed
 from kit.pages import PageTokens
-from kit.rpc import Principal, Role, current_call
+from kit.rpc import Role, current_call
 from order_svc.application.place_orders import Checkout
 from order_svc.application.ports import OrderFilter, OrderReader
 from order_svc.application.watching import Watchers
@@ -23,16 +23,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Intake = Gatherer[Keyed[Checkout], Answer[order_pb2.Order]]
 
 DEFAULT_PAGE_SIZE = 20
-
-
-def _may_see(principal: Principal, order: Order) -> bool:
-    match principal.role:
-        case Role.BUYER:
-            return order.customer_id == principal.subject
-        case Role.MERCHANT:
-            return bool(principal.merchant_id) and order.merchant_id == principal.merchant_id
-        case Role.OPS:
-            return True
 
 
 class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
@@ -111,6 +101,8 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         """Return an order the caller may see; one that is not theirs looks as if it did not exist."""
         principal = current_call().principal
         order = await self._reader.get(order_id)
-        if order is None or not _may_see(principal, order):
+        if order is None or not principal.may_see(
+            customer_id=order.customer_id, merchant_id=order.merchant_id
+        ):
             raise NotFound("ORDER_NOT_FOUND", f"no order of yours has the id {order_id!r}")
         return order

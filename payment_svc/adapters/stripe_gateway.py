@@ -52,13 +52,27 @@ _REASONS: Final[Mapping[str, str]] = {
 _IN_HUNDREDTHS: Final = frozenset({"ISK", "UGX"})
 
 
+# Stripe counts whole ariary, ISO 4217 hundredths of them.
+_IN_WHOLE_UNITS: Final = frozenset({"MGA"})
+
+
 def stripe_amount(amount: int, currency: str) -> int:
-    """Return an amount of ISO minor units as Stripe counts it."""
+    """Return an amount of ISO minor units as Stripe counts it.
+
+    Raises:
+        PspRejected: Stripe has no such amount.
+    """
+    if currency in _IN_WHOLE_UNITS:
+        if amount % 100:
+            raise PspRejected(f"Stripe takes whole units of {currency} only, not {amount} hundredths")
+        return amount // 100
     return amount * 100 if currency in _IN_HUNDREDTHS else amount
 
 
 def iso_amount(amount: int, currency: str) -> int:
     """Return an amount of Stripe's in ISO minor units; what is not a whole number of them is rounded up."""
+    if currency in _IN_WHOLE_UNITS:
+        return amount * 100
     return -(-amount // 100) if currency in _IN_HUNDREDTHS else amount
 
 

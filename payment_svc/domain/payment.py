@@ -61,6 +61,10 @@ _PROGRESS: Final[Mapping[Status, int]] = {
 }
 
 
+# Ends in which nobody has paid anything: the second of them is no news.
+_NOTHING_TAKEN: Final = {Status.FAILED, Status.VOIDED}
+
+
 class Source(Enum):
     """Where a fact about a payment comes from."""
 
@@ -147,7 +151,7 @@ class Payment:
         known = self
         if fact.psp_reference and not self.psp_reference:
             known = replace(self, psp_reference=fact.psp_reference, updated_at=at)
-        if fact.status is self.status or self._is_older(fact):
+        if fact.status is self.status or self._is_older(fact) or {fact.status, self.status} <= _NOTHING_TAKEN:
             return known
         taken = (fact.amount_captured, fact.currency)
         if fact.status is Status.CAPTURED and taken != (self.amount, self.currency):

@@ -12,21 +12,11 @@ from google.api.httpbody_pb2 import HttpBody
 
 from kit.batch import Gatherer
 from kit.errors import NotFound
-from kit.rpc import Principal, Role, current_call
+from kit.rpc import current_call
 from payment_svc.application.ports import PaymentReader, Webhook
 from payment_svc.domain.payment import Payment, Status
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-
-def _may_see(principal: Principal, payment: Payment) -> bool:
-    match principal.role:
-        case Role.BUYER:
-            return payment.customer_id == principal.subject
-        case Role.MERCHANT:
-            return bool(principal.merchant_id) and payment.merchant_id == principal.merchant_id
-        case Role.OPS:
-            return True
 
 
 def payment_message(payment: Payment) -> payment_pb2.Payment:
@@ -59,7 +49,7 @@ def payment_message(payment: Payment) -> payment_pb2.Payment:
                 message=payment.failure_message,
             )
         )
-    if payment.next_action_url:
+    if payment.next_action_type:
         message.next_action.CopyFrom(
             NextAction(type=payment.next_action_type, redirect_url=payment.next_action_url)
         )
@@ -76,7 +66,9 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         self, request: payment_service_pb2.GetPaymentRequest, context: Context
     ) -> payment_pb2.Payment:
         payment = await self._reader.get(request.id)
-        if payment is None or not _may_see(current_call().principal, payment):
+        if payment is None or not current_call().principal.may_see(
+            customer_id=payment.customer_id, merchant_id=payment.merchant_id
+        ):
             raise NotFound("PAYMENT_NOT_FOUND", f"no payment of yours has the id {request.id!r}")
         return payment_message(payment)
 
