@@ -101,12 +101,14 @@ class StripeGateway:
 
     Args:
         base_url: `https://api.stripe.com`, or the simulator's address.
-        return_url: page of the shop to which a bank sends its customer back.
+        return_url: page of the shop to which a bank sends its customer back; none is named if it is empty.
         timeout_s: how long a call may take.
     """
 
-    def __init__(self, *, api_key: str, base_url: str, return_url: str, timeout_s: float = TIMEOUT_S) -> None:
-        self._return_url = return_url
+    def __init__(
+        self, *, api_key: str, base_url: str, return_url: str = "", timeout_s: float = TIMEOUT_S
+    ) -> None:
+        self._return = {"return_url": return_url} if return_url else {}
         self._timeout_s = timeout_s
         self._http = stripe.AIOHTTPClient(timeout=timeout_s)
         self._client = stripe.StripeClient(
@@ -144,7 +146,7 @@ class StripeGateway:
                     currency=payment.currency.lower(),
                     payment_method=payment.payment_method_id,
                     confirm="true",
-                    return_url=self._return_url,
+                    **self._return,
                     metadata={
                         "payment_id": payment.id,
                         "order_id": payment.order_id,
