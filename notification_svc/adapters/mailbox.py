@@ -19,9 +19,10 @@ _FOLDER_MODE = 0o700
 class Mailbox:
     """Writes each message into a file named after its delivery, so that a second send overwrites the first.
 
-    A folder holds one minute, so that none grows beyond what tools can list. Files appear whole, by a
-    rename. They are not flushed to the disk: this is a stand-in for a mail server, not the record of what
-    was sent.
+    A folder holds one minute, so that none grows beyond what tools can list. A file is written in one
+    call, without a rename and without a flush to the disk, which would cost more than all else about a
+    mail: this is a stand-in for a mail server, not the record of what was sent. What a crash leaves half
+    written, the next attempt overwrites.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,11 +59,8 @@ class Mailbox:
         if folder not in self._made:
             folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
             self._made = {folder}
-        # One name for every attempt, so that a crash leaves at most one of them, until the next attempt.
-        path, unfinished = f"{folder}/{mail.id}.eml", f"{folder}/.{mail.id}.part"
-        file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE)
+        file = os.open(f"{folder}/{mail.id}.eml", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE)
         try:
             os.write(file, mail.content)
         finally:
             os.close(file)
-        os.rename(unfinished, path)
