@@ -261,6 +261,7 @@ class StripeGateway:
             Status.FAILED,
             Source.ANSWER,
             psp_reference=str(intent.get("id") or ""),
+            currency=payment.currency,
             reason=_reason(body),
             decline_code=str(body.get("decline_code") or body.get("code") or ""),
             message=redact(str(body.get("message") or "")),

@@ -13,9 +13,9 @@ import pytest_asyncio
 from kit.ids import new_id
 from payment_svc.adapters.stripe_gateway import StripeGateway
 from payment_svc.adapters.stripe_webhooks import read_webhook
-from payment_svc.application.ports import PspUnavailable, PspUndecided, Webhook
+from payment_svc.application.ports import PspRejected, PspUnavailable, PspUndecided, Webhook
 from payment_svc.domain.payment import Payment, PspFact, Source, Status
-from psp_sim.testing import API_KEY, WEBHOOK_SECRET, SimulatorProcess
+from psp_sim.testing import API_KEY, WEBHOOK_SECRET
 from psp_sim.tokens import TOKENS, Authorisation, Fault
 from tests.contract.psp_sim.shop import Shop, closed, opened
 from tests.support import localstripe
@@ -27,6 +27,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 # Longer than the simulator takes on a busy machine, shorter than a test should wait for a time-out.
 PATIENT_S, IMPATIENT_S = 20.0, 1.0
+
+RETURN_URL = "https://shop.example/return"
 
 NEVER_ANSWERED = {Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER, Fault.SLOW, Fault.ERROR_THEN_OK}
 
@@ -52,20 +54,20 @@ async def shop(shared_shop: Shop) -> AsyncIterator[Shop]:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def gateway(shared_shop: Shop) -> AsyncIterator[StripeGateway]:
-    gateway = gateway_to(shared_shop.simulator)
+    gateway = gateway_to(shared_shop.simulator.base_url)
     yield gateway
     await gateway.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def impatient(shared_shop: Shop) -> AsyncIterator[StripeGateway]:
-    gateway = gateway_to(shared_shop.simulator, timeout_s=IMPATIENT_S)
+    gateway = gateway_to(shared_shop.simulator.base_url, timeout_s=IMPATIENT_S)
     yield gateway
     await gateway.close()
 
 
-def gateway_to(simulator: SimulatorProcess, *, timeout_s: float = PATIENT_S) -> StripeGateway:
-    return StripeGateway(api_key=API_KEY, base_url=simulator.base_url, timeout_s=timeout_s)
+def gateway_to(base_url: str, *, api_key: str = API_KEY, timeout_s: float = PATIENT_S) -> StripeGateway:
+    return StripeGateway(api_key=api_key, base_url=base_url, return_url=RETURN_URL, timeout_s=timeout_s)
 
 
 async def intents_of(shop: Shop, payment: Payment) -> list[Any]:
@@ -121,21 +123,32 @@ async def test_a_decline_has_florins_reason(gateway: StripeGateway, method: str,
     assert (await gateway.charge(fresh(method))).reason == reason
 
 
-async def test_what_stripe_calls_invalid_is_a_failure_that_says_so(gateway: StripeGateway) -> None:
-    fact = await gateway.charge(fresh("pm_of_nobody"))
-    assert (fact.status, fact.reason) == (Status.FAILED, "rejected_by_psp")
-    assert "pm_of_nobody" in fact.message
+async def test_what_stripe_calls_invalid_is_rejected_for_good(gateway: StripeGateway) -> None:
+    with pytest.raises(PspRejected, match="pm_of_nobody"):
+        await gateway.charge(fresh("pm_of_nobody"))
 
 
-@pytest.mark.parametrize(("currency", "amount"), [("JPY", 500), ("KRW", 1_000), ("KWD", 5_000), ("EUR", 500)])
-async def test_minor_units_are_sent_as_they_are(
-    gateway: StripeGateway, shop: Shop, currency: str, amount: int
+@pytest.mark.parametrize(
+    ("currency", "amount", "at_stripe"),
+    [
+        ("EUR", 500, 500),
+        ("JPY", 500, 500),
+        ("KRW", 1_000, 1_000),
+        ("KWD", 5_000, 5_000),
+        # Without decimal places by ISO 4217, in hundredths at Stripe.
+        ("ISK", 500, 50_000),
+        ("UGX", 5_000, 500_000),
+    ],
+)
+async def test_every_currency_is_sent_and_read_in_the_units_it_has(
+    gateway: StripeGateway, shop: Shop, currency: str, amount: int, at_stripe: int
 ) -> None:
     """InvoicePlane #1677: an amount in a currency without decimal places was divided by 100."""
     wanted = fresh(currency=currency, amount=amount)
-    assert (await gateway.charge(wanted)).amount_captured == amount
+    fact = await gateway.charge(wanted)
+    assert (fact.amount_captured, fact.currency) == (amount, currency)
     [intent] = await intents_of(shop, wanted)
-    assert (intent.amount, intent.currency) == (amount, currency.lower())
+    assert (intent.amount, intent.currency) == (at_stripe, currency.lower())
 
 
 async def test_the_psp_knows_order_payment_and_correlation_id(gateway: StripeGateway, shop: Shop) -> None:
@@ -268,7 +281,7 @@ async def test_too_many_requests_means_that_nothing_happened(gateway: StripeGate
 
 
 async def test_a_wrong_key_means_that_nothing_happened(shop: Shop) -> None:
-    stranger = StripeGateway(api_key="rk_nobody", base_url=shop.simulator.base_url)
+    stranger = gateway_to(shop.simulator.base_url, api_key="rk_nobody")
     try:
         with pytest.raises(PspUnavailable):
             await stranger.charge(fresh())
@@ -278,7 +291,7 @@ async def test_a_wrong_key_means_that_nothing_happened(shop: Shop) -> None:
 
 async def test_a_psp_that_is_not_there_decides_nothing() -> None:
     # Port 9 is discard: nothing listens there.
-    gone = StripeGateway(api_key=API_KEY, base_url="http://127.0.0.1:9", timeout_s=IMPATIENT_S)
+    gone = gateway_to("http://127.0.0.1:9", timeout_s=IMPATIENT_S)
     try:
         with pytest.raises(PspUndecided):
             await gone.charge(fresh())
@@ -293,6 +306,32 @@ async def test_a_hundred_payments_at_once_are_a_hundred_charges(gateway: StripeG
     facts = await asyncio.gather(*(gateway.charge(wanted) for wanted in payments))
     assert [fact.payment_id for fact in facts] == [wanted.id for wanted in payments]
     assert len({fact.psp_reference for fact in facts}) == 100
+
+
+# A buyer who does not come back
+
+
+async def test_a_challenge_that_is_cancelled_cannot_be_passed_any_more(
+    gateway: StripeGateway, shop: Shop
+) -> None:
+    wanted = fresh("pm_card_authenticationRequired")
+    waiting = await gateway.charge(wanted)
+    wanted = replace(wanted, psp_reference=waiting.psp_reference)
+    fact = await gateway.cancel(wanted)
+    assert (fact.status, fact.reason) == (Status.VOIDED, "authentication_expired")
+    assert await gateway.cancel(wanted) == fact, "again is the same"
+    status, _ = await shop.control("POST", f"3ds/{waiting.psp_reference}/complete")
+    assert status == 400
+    found = await gateway.find(wanted)
+    assert found is not None
+    assert found.status is Status.VOIDED
+
+
+async def test_what_was_paid_just_now_is_not_cancelled(gateway: StripeGateway) -> None:
+    wanted = fresh()
+    paid = await gateway.charge(wanted)
+    with pytest.raises(PspUndecided, match="cannot be cancelled"):
+        await gateway.cancel(replace(wanted, psp_reference=paid.psp_reference))
 
 
 # Webhooks
@@ -348,7 +387,7 @@ async def other() -> AsyncIterator[LocalStripe]:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def other_gateway(other: LocalStripe) -> AsyncIterator[StripeGateway]:
-    gateway = StripeGateway(api_key=localstripe.API_KEY, base_url=other.base_url, timeout_s=PATIENT_S)
+    gateway = gateway_to(other.base_url, api_key=localstripe.API_KEY)
     yield gateway
     await gateway.close()
 
@@ -404,9 +443,9 @@ async def authenticate(other: LocalStripe, intent_id: str, passed: str) -> None:
 
 
 @needs_localstripe
-async def test_localstripe_knows_no_such_method_and_we_say_so(other_gateway: StripeGateway) -> None:
-    fact = await other_gateway.charge(fresh("pm_of_nobody"))
-    assert (fact.status, fact.reason) == (Status.FAILED, "rejected_by_psp")
+async def test_localstripe_rejects_a_method_that_it_does_not_know(other_gateway: StripeGateway) -> None:
+    with pytest.raises(PspRejected):
+        await other_gateway.charge(fresh("pm_of_nobody"))
 
 
 @needs_localstripe

@@ -21,12 +21,15 @@ from tests.support.waiting import eventually
 
 API_KEY: Final = "sk_test_florin"
 
-# Its own start-up command listens on every address and keeps its state in a file that all users share.
+# Its own start-up command listens on every address and keeps its state in a file that all users share. And it
+# refuses `return_url`, which Stripe asks for.
 _PROGRAM: Final = """
 import sys
 from aiohttp import web
 from localstripe import resources, server
 type(resources.store).dump_to_disk = lambda self: None
+create = resources.PaymentIntent._api_create.__func__
+resources.PaymentIntent._api_create = classmethod(lambda cls, return_url=None, **data: create(cls, **data))
 web.run_app(server.app, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
 """
 

@@ -114,6 +114,7 @@ def captured(payment: Payment, source: Source = Source.ANSWER) -> PspFact:
         source,
         psp_reference=f"pi_{payment.id}",
         amount_captured=payment.amount,
+        currency=payment.currency,
     )
 
 
