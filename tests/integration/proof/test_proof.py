@@ -49,14 +49,6 @@ VALUES ('rsv_x', 'ord_nobody', 'mer_1', 'COMMITTED', now(), now() - interval '5 
 """
 
 
-def _webhook(event_id: str, outcome: str) -> str:
-    """Return what puts a webhook of the PSP on record."""
-    return f"""
-        INSERT INTO webhooks (event_id, type, payment_id, payload, outcome)
-        VALUES ('{event_id}', 'payment_intent.succeeded', 'pay_b', '', '{outcome}')
-    """
-
-
 @pytest.fixture
 async def shop(service_database: Callable[[str], ServiceDatabase]) -> AsyncIterator[Shop]:
     """A shop with two sales and a decline, its books closed."""
@@ -116,8 +108,6 @@ LIES: Final[dict[str, list[tuple[str, str, str]]]] = {
         (PAYMENTS, "UPDATE payments SET amount_captured = 1 WHERE id = 'pay_a'", "pay_a captured 1 EUR"),
         (PAYMENTS, "UPDATE payments SET currency = 'USD' WHERE id = 'pay_c'", "pay_c captured 8900 USD"),
         (PAYMENTS, "UPDATE payments SET psp_reference = 'pi_z' WHERE id = 'pay_a'", "pi_z did not succeed"),
-        (PAYMENTS, _webhook("evt_psp_1", "contradicts: pay_b is FAILED"), "webhook evt_psp_1"),
-        (PAYMENTS, _webhook("evt_psp_2", "unknown_payment"), "webhook evt_psp_2"),
     ],
     "caps_hold": [(PAYMENTS, "UPDATE payments SET amount_refunded = 9000 WHERE id = 'pay_a'", "pay_a")],
     "stock_conserved": [
