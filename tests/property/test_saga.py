@@ -20,6 +20,8 @@ from tests.property.saga.system import PRICES, System, key_of
 CARTS = st.dictionaries(st.sampled_from(sorted(PRICES)), st.integers(1, 2), min_size=1)
 # Most steps end well; one in five is the last of its process.
 DIES = st.integers(0, 4).map(lambda number: number == 4)
+# Few orders at a time, so that each of them gets far: more would only wait for the stock of the first.
+MOST_ORDERS = 6
 SERVICES = ["order_svc", "inventory_svc", "payment_svc", "ledger_svc", "notification_svc"]
 
 
@@ -32,16 +34,19 @@ class Saga(RuleBasedStateMachine):
         self.system = System(self.loop)
 
     @initialize(
-        units=st.fixed_dictionaries({sku: st.integers(0, 12) for sku in PRICES}),
+        units=st.fixed_dictionaries({sku: st.sampled_from([12, 6, 3, 1, 0]) for sku in PRICES}),
         pace=st.permutations(SERVICES),
+        fates=st.lists(st.sampled_from(Fate), max_size=20),
     )
-    def the_shop_opens(self, units: dict[str, int], pace: list[str]) -> None:
+    def the_shop_opens(self, units: dict[str, int], pace: list[str], fates: list[Fate]) -> None:
         self.system.pace = pace
+        self.system.fates = fates
         for sku, delivered in units.items():
             self.system.stock.receive(key_of(sku), delivered)
 
     # Buyers.
 
+    @precondition(lambda self: len(self.system.orders.by_id) < MOST_ORDERS)
     @rule(carts=st.lists(st.tuples(CARTS, st.sampled_from(Card)), min_size=1, max_size=3))
     def orders_are_placed(self, carts: list[tuple[dict[str, int], Card]]) -> None:
         for cart, card in carts:
@@ -106,31 +111,19 @@ class Saga(RuleBasedStateMachine):
 
     # The payment service by itself.
 
+    @precondition(lambda self: self.system.payments.by_id)
     @rule()
     def undecided_payments_are_looked_up(self) -> None:
         self.system.sweep()
 
+    @precondition(lambda self: self.system.psp.calls)
     @rule()
     def the_payment_service_dies_in_the_middle_of_its_calls(self) -> None:
         self.system.restart_payment_svc()
 
-    # What always holds.
-
     @invariant()
-    def every_unit_is_accounted_for(self) -> None:
-        self.system.every_unit_is_accounted_for()
-
-    @invariant()
-    def the_books_balance(self) -> None:
-        self.system.the_books_balance()
-
-    @invariant()
-    def nobody_is_charged_twice(self) -> None:
-        self.system.nobody_is_charged_twice()
-
-    @invariant()
-    def no_order_ends_too_early(self) -> None:
-        self.system.no_order_ends_too_early()
+    def what_always_holds(self) -> None:
+        self.system.what_always_holds()
 
     # What holds in the end.
 
@@ -147,4 +140,4 @@ class Saga(RuleBasedStateMachine):
 
 
 TestSaga = Saga.TestCase
-TestSaga.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestSaga.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)

@@ -44,8 +44,9 @@ PRICES: Final = {"mug": 1_250, "tea": 799}
 # Turns of the event loop after which whatever an answer has set off is done.
 _TURNS: Final = 8
 
-# The longest chain of events from a checkout to its end has six links; each may need a round of its own.
-_ROUNDS_TO_QUIET: Final = 20
+# The longest chain of events from a checkout to its end has six links; each may need a round of its own, and
+# so may each of twenty bad fates that are still to come.
+_ROUNDS_TO_QUIET: Final = 40
 
 
 class System:
@@ -53,6 +54,7 @@ class System:
 
     Attributes:
         pace: the services, the fastest first.
+        fates: what still befalls calls to the PSP when nobody chooses; after that they are answered.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -83,6 +85,7 @@ class System:
             )
         }
         self.pace = list(self.services)
+        self.fates: list[Fate] = []
 
     # What happens to it.
 
@@ -135,15 +138,16 @@ class System:
         for consumer in self.pace:
             if mine := [parcel for parcel in self.bus.under_way if parcel.consumer == consumer]:
                 self.deliver(mine)
+                self.what_always_holds()
 
     def go_on(self) -> None:
-        """Let a moment pass in which nothing fails: what is under way arrives, and is answered."""
+        """Let a moment pass in which no event is lost, and every call to the PSP meets its fate."""
         self.deliver_all()
         while self.psp.calls:
-            self.answer_call(0, Fate.ANSWERED)
+            self.answer_call(0, self.fates.pop() if self.fates else Fate.ANSWERED)
 
     def recover(self, decide: Callable[[Intent], bool]) -> None:
-        """End all faults and wait until nothing is left to do; fails if that takes for ever.
+        """End the faults of the bus, soon also those of the PSP, and wait until nothing is left to do.
 
         Args:
             decide: whether an intent that waits for its buyer or the bank is paid.
@@ -167,6 +171,13 @@ class System:
         self.go_on()
 
     # What must hold.
+
+    def what_always_holds(self) -> None:
+        """Check what no moment may break."""
+        self.every_unit_is_accounted_for()
+        self.the_books_balance()
+        self.nobody_is_charged_twice()
+        self.no_order_ends_too_early()
 
     def every_unit_is_accounted_for(self) -> None:
         """Received is on hand or sold, and what is reserved is on hand and held by somebody."""
