@@ -131,9 +131,11 @@ def _around_stream(method: str, contract: MethodContract, answer: Stream) -> Str
         code, opened = "OK", False
         try:
             _admit(call, contract, request)
-            await _send_metadata(call, context)
-            opened = True
             async for response in answer(request, context):
+                # Not before: an answer that has begun cannot become a 404 any more.
+                if not opened:
+                    await _send_metadata(call, context)
+                    opened = True
                 yield response
         except asyncio.CancelledError:
             code = "CANCELLED"

@@ -66,7 +66,7 @@ async def test_an_order_of_others_looks_like_one_that_does_not_exist(shop: Shop)
     order = await shop.waits_until_ended(await shop.buys("mug"))
     eve, rival = shop.token("buyer", shop.buyer("eve")), shop.token("merchant", "usr_rival", "mer_rival")
     for stranger in (eve, rival):
-        for suffix in ("", "/timeline"):
+        for suffix in ("", "/timeline", ":watch"):
             real = await shop.call("GET", f"/v1/orders/{order.id}{suffix}", token=stranger)
             invented = await shop.call("GET", f"/v1/orders/ord_none{suffix}", token=stranger)
             assert (real.status, real.reason) == (404, "ORDER_NOT_FOUND")
