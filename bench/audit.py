@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import psycopg
 
-from florin_cli.runner import databases, postgres
-from florin_cli.runner.secrets import AUDITOR, Secrets
-from florin_cli.runner.settings import Settings
+from runner import databases, postgres
+from runner.secrets import AUDITOR, Secrets
+from runner.settings import Settings
 
 COMPLETED: Final = "COMPLETED"
 

@@ -9,8 +9,8 @@ from typing import Final
 
 import psutil
 
-from florin_cli.runner.settings import Settings
-from florin_cli.runner.state import State, read
+from runner.settings import Settings
+from runner.state import State, read
 
 LOAD_GENERATOR: Final = "load_generator"
 SUPERVISOR: Final = "supervisor"

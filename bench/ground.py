@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from florin_cli.runner import control, secrets
-from florin_cli.runner.port_blocks import port_block, settings_in
-from florin_cli.runner.secrets import Secrets
-from florin_cli.runner.settings import Settings
-from florin_cli.runner.state import State
+from runner import control, secrets
+from runner.port_blocks import port_block, settings_in
+from runner.secrets import Secrets
+from runner.settings import Settings
+from runner.state import State
 
 # Held while a run uses its folder, so that the next run knows what a killed one left behind.
 _LOCK: Final = "bench.lock"

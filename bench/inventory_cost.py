@@ -22,21 +22,21 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from inventory_svc import bootstrap
-from inventory_svc.application.adjust_stock import adjust_stock
+from inventory_svc.application.catalogue.put_products import put_products
 from inventory_svc.application.ports import Scope
-from inventory_svc.application.put_products import put_products
+from inventory_svc.application.stock.adjust_stock import adjust_stock
 from inventory_svc.domain.product import AdjustStock, PutProduct
 from inventory_svc.domain.stock import ProductKey
 from inventory_svc.transport.events import SUBSCRIPTIONS
-from kit.bus import Bus, Envelope
-from kit.clock import system_clock
-from kit.database import Database
-from kit.events import event_type
-from kit.ids import new_id
-from kit.outbox import Outbox
-from kit.pump import Pump
-from kit.step import Steps
-from kit.trail import Trail
+from kit.messaging.bus import Bus, Envelope
+from kit.messaging.events import event_type
+from kit.messaging.outbox import Outbox
+from kit.messaging.pump import Pump
+from kit.messaging.step import Steps
+from kit.store.database import Database
+from kit.values.clock import system_clock
+from kit.values.ids import new_id
+from kit.values.trail import Trail
 
 # The catalogue of `florin bench`: enough products that most orders of a batch want different ones.
 _PRODUCTS: Final = [ProductKey("mer_bench", f"sku-{number:03}") for number in range(100)]

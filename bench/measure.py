@@ -21,8 +21,8 @@ from bench.load import ANSWER_DEADLINE_S, Answers, Assignment
 from bench.percentiles import Percentiles
 from bench.search import Probe, mean_open
 from bench.window import Window
-from florin_cli.errors import CommandError
-from florin_cli.runner.settings import checkout_root
+from runner.errors import CommandError
+from runner.settings import checkout_root
 
 _ACCEPTED: Final = 202
 

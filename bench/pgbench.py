@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
-from florin_cli.errors import CommandError
-from florin_cli.runner import postgres, wheels
-from florin_cli.runner.secrets import Secrets
-from florin_cli.runner.settings import Settings
+from runner import postgres, wheels
+from runner.errors import CommandError
+from runner.secrets import Secrets
+from runner.settings import Settings
 
 _CLIENTS: Final = 16
 # Fewer branches than clients, and they would only wait for one another's rows.

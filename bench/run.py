@@ -17,8 +17,8 @@ from bench.plan import Plan
 from bench.report import Proof, Report
 from bench.search import Search
 from bench.window import Window
-from florin_cli.runner.control import environment
-from florin_cli.runner.settings import checkout_root
+from runner.control import environment
+from runner.settings import checkout_root
 
 # The proof replays every balance; a run of an hour has a lot of them.
 _PROOF_DEADLINE_S: Final = 600.0

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from bench import carts
 from bench.ground import Ground
-from florin_cli import tokens
-from florin_cli.errors import CommandError
+from runner import tokens
+from runner.errors import CommandError
 
 # A unit price that is no round number shows rounding where there is any.
 _UNIT_AMOUNT: Final = 1_999

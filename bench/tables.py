@@ -13,7 +13,7 @@ from bench.measure import Measured
 from bench.percentiles import Percentiles
 from bench.report import Report
 from bench.search import Search
-from florin_cli.output import stdout
+from terminal.output import stdout
 
 # Unattributed kernel work is below this; a compiler or another test run is above it.
 _QUIET_MACHINE: Final = 0.1

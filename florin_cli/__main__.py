@@ -13,8 +13,8 @@ import typer
 from pydantic import ValidationError
 
 from florin_cli import commands
-from florin_cli.errors import EXIT_INTERRUPTED, EXIT_USAGE, CommandError
-from florin_cli.output import print_error
+from runner.errors import EXIT_INTERRUPTED, EXIT_USAGE, CommandError
+from terminal.output import print_error
 
 
 def main() -> None:

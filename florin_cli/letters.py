@@ -15,11 +15,11 @@ from florin.order.v1 import order_events_pb2
 from florin.payment.v1 import payment_events_pb2
 from psycopg.rows import class_row
 
-from florin_cli.errors import CommandError
-from florin_cli.runner import control, databases, postgres, secrets
-from florin_cli.runner.settings import SERVICE_NAMES, ServiceName, Settings
-from kit.events import EventType, event_type
-from kit.outbox import RESEND_DAYS
+from kit.messaging.events import EventType, event_type
+from kit.messaging.outbox import RESEND_DAYS
+from runner import control, databases, postgres, secrets
+from runner.errors import CommandError
+from runner.settings import SERVICE_NAMES, ServiceName, Settings
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from inventory_svc import bootstrap
 from inventory_svc.settings import Settings
-from kit import migrations, service
+from kit.runtime import service
+from kit.store import migrations
 
 if __name__ == "__main__":
     service.main(

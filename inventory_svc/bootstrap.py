@@ -15,25 +15,25 @@ from florin.inventory.v1.inventory_events_pb2 import (
 )
 from florin.inventory.v1.inventory_pb2 import Product as ProductMessage
 
-from inventory_svc.adapters.catalogue import PostgresCatalogue
-from inventory_svc.adapters.stockroom import PostgresStockroom
-from inventory_svc.application.adjust_stock import adjust_stock
+from inventory_svc.adapters.postgres.catalogue import PostgresCatalogue
+from inventory_svc.adapters.postgres.stockroom import PostgresStockroom
+from inventory_svc.application.catalogue.put_products import put_products
 from inventory_svc.application.ports import Catalogue, Scope
-from inventory_svc.application.put_products import put_products
+from inventory_svc.application.stock.adjust_stock import adjust_stock
 from inventory_svc.domain.product import Product
 from inventory_svc.settings import Settings
 from inventory_svc.transport.events import SUBSCRIPTIONS
 from inventory_svc.transport.grpc import CatalogueServicer, InventoryServicer, product_message
-from kit.batch import Gatherer
-from kit.errors import FlorinError
-from kit.events import event_type
-from kit.idempotency import Answer, IdempotentBatch, Keyed, ReplayCache
-from kit.ids import new_id
-from kit.pages import PageTokens
-from kit.pump import Pump
+from kit.messaging.events import event_type
+from kit.messaging.pump import Pump
+from kit.messaging.step import Step
 from kit.rpc import Server, Servicer
-from kit.service import Runtime
-from kit.step import Step
+from kit.rpc.idempotency import Answer, IdempotentBatch, Keyed, ReplayCache
+from kit.rpc.pages import PageTokens
+from kit.runtime.service import Runtime
+from kit.store.batch import Gatherer
+from kit.values.errors import FlorinError
+from kit.values.ids import new_id
 
 C = TypeVar("C")
 

@@ -1,6 +1,7 @@
 """`python -m ledger_svc serve | migrate | check`."""
 
-from kit import migrations, service
+from kit.runtime import service
+from kit.store import migrations
 from ledger_svc.bootstrap import NAME, build
 from ledger_svc.settings import Settings
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from florin.ledger.v1 import ledger_service_pb2_grpc
 
-from kit.batch import Gatherer
-from kit.clock import system_clock
-from kit.ids import new_id
-from kit.pump import Pump
+from kit.messaging.pump import Pump
+from kit.messaging.step import Step
 from kit.rpc import Server, Servicer
-from kit.service import Runtime
-from kit.step import Step
-from ledger_svc.adapters.books import PostgresBooks, PostgresLedger
+from kit.runtime.service import Runtime
+from kit.store.batch import Gatherer
+from kit.values.clock import system_clock
+from kit.values.ids import new_id
+from ledger_svc.adapters.postgres.books import PostgresBooks, PostgresLedger
 from ledger_svc.application.close_books import close_books
 from ledger_svc.application.ports import Scope
 from ledger_svc.application.post_journals import Request, post_requests

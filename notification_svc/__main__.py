@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kit import migrations, service
+from kit.runtime import service
+from kit.store import migrations
 from notification_svc.bootstrap import NAME, build
 from notification_svc.settings import Settings
 

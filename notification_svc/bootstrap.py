@@ -8,14 +8,14 @@ from florin.notification.v1.notification_service_pb2_grpc import (
     add_NotificationServiceServicer_to_server,
 )
 
-from kit.clock import system_clock
-from kit.ids import new_id
-from kit.pump import Pump
+from kit.messaging.pump import Pump
+from kit.messaging.step import Step
 from kit.rpc import Server, Servicer
-from kit.service import Runtime
-from kit.step import Step
+from kit.runtime.service import Runtime
+from kit.values.clock import system_clock
+from kit.values.ids import new_id
 from notification_svc.adapters.mailbox import Mailbox
-from notification_svc.adapters.repository import DeliveryRepository, RequestRepository
+from notification_svc.adapters.postgres.deliveries import DeliveryRepository, RequestRepository
 from notification_svc.adapters.smtp import SmtpCarrier
 from notification_svc.application.ports import Carrier, Scope
 from notification_svc.application.send_deliveries import Sender

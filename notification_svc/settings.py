@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from kit.settings import ServiceSettings
+from kit.runtime.settings import ServiceSettings
 from notification_svc.domain.message import header_text
 
 

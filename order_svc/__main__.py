@@ -1,6 +1,7 @@
 """`python -m order_svc serve | migrate | check`."""
 
-from kit import migrations, service
+from kit.runtime import service
+from kit.store import migrations
 from order_svc.bootstrap import NAME, build
 from order_svc.settings import Settings
 

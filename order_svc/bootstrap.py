@@ -6,27 +6,27 @@ from collections.abc import Callable, Sequence
 
 from florin.order.v1 import order_pb2, order_service_pb2_grpc
 
-from kit.batch import Gatherer
-from kit.clock import system_clock
-from kit.errors import FlorinError
-from kit.idempotency import Answer, Apply, IdempotentBatch, Keyed, ReplayCache
-from kit.ids import new_id
-from kit.pages import PageTokens
-from kit.pump import Pump
+from kit.messaging.pump import Pump
+from kit.messaging.step import Step
 from kit.rpc import Server, Servicer
-from kit.service import Runtime
-from kit.step import Step
+from kit.rpc.idempotency import Answer, Apply, IdempotentBatch, Keyed, ReplayCache
+from kit.rpc.pages import PageTokens
+from kit.runtime.service import Runtime
+from kit.store.batch import Gatherer
+from kit.values.clock import system_clock
+from kit.values.errors import FlorinError
+from kit.values.ids import new_id
 from order_svc.adapters.catalogue import RemoteCatalogue
-from order_svc.adapters.repository import PostgresOrderReader, PostgresOrders
-from order_svc.application.admission import Admission
-from order_svc.application.place_orders import (
+from order_svc.adapters.postgres.orders import PostgresOrderReader, PostgresOrders
+from order_svc.application.checkout.admission import Admission
+from order_svc.application.checkout.place_orders import (
     Checkout,
     PricedCheckout,
     place_orders,
     price_checkouts,
 )
 from order_svc.application.ports import Catalogue, Scope
-from order_svc.application.watching import Watchers
+from order_svc.application.progress.watching import Watchers
 from order_svc.domain.order import Order
 from order_svc.settings import Settings
 from order_svc.transport.events import EMITS, SUBSCRIPTIONS

@@ -1,6 +1,7 @@
 """`python -m payment_svc serve | migrate | check`."""
 
-from kit import migrations, service
+from kit.runtime import service
+from kit.store import migrations
 from payment_svc.bootstrap import NAME, build
 from payment_svc.settings import Settings
 

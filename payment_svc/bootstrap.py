@@ -7,21 +7,21 @@ from functools import partial
 
 from florin.payment.v1 import payment_service_pb2_grpc
 
-from kit.batch import Gatherer, one_bad_item_fails_alone
-from kit.clock import system_clock
-from kit.ids import new_id
-from kit.pump import Pump
+from kit.messaging.pump import Pump
+from kit.messaging.step import Step, Steps
 from kit.rpc import Server, Servicer
-from kit.service import Runtime
-from kit.step import Step, Steps
-from payment_svc.adapters.repository import PostgresPaymentReader, PostgresPayments
-from payment_svc.adapters.stripe_gateway import NAME as STRIPE
-from payment_svc.adapters.stripe_gateway import StripeGateway
-from payment_svc.adapters.stripe_webhooks import read_webhook
-from payment_svc.application.apply_psp_facts import apply_psp_facts
-from payment_svc.application.charge_payments import Charger
+from kit.runtime.service import Runtime
+from kit.store.batch import Gatherer, one_bad_item_fails_alone
+from kit.values.clock import system_clock
+from kit.values.ids import new_id
+from payment_svc.adapters.postgres.payments import PostgresPaymentReader, PostgresPayments
+from payment_svc.adapters.stripe.gateway import NAME as STRIPE
+from payment_svc.adapters.stripe.gateway import StripeGateway
+from payment_svc.adapters.stripe.webhooks import read_webhook
+from payment_svc.application.charge.charge_payments import Charger
+from payment_svc.application.facts.apply_psp_facts import apply_psp_facts
+from payment_svc.application.facts.receive_webhooks import receive_webhooks
 from payment_svc.application.ports import Scope, Webhook
-from payment_svc.application.receive_webhooks import receive_webhooks
 from payment_svc.domain.payment import PspFact
 from payment_svc.settings import Settings
 from payment_svc.transport.events import EMITS, SUBSCRIPTIONS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from kit.settings import ServiceSettings
+from kit.runtime.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):

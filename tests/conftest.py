@@ -11,9 +11,9 @@ import nats.js.errors
 import pytest
 from google.protobuf.message import Message
 
-from kit.bus import STREAM
-from kit.events import event_type
-from kit.service import Runtime
+from kit.messaging.bus import STREAM
+from kit.messaging.events import event_type
+from kit.runtime.service import Runtime
 from tests.support.databases import ServiceDatabase, ServiceDatabases
 from tests.support.service import recording_runtime
 from tests.support.stores import Nats, Postgres, RedisServer, Stores

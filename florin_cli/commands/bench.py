@@ -16,9 +16,9 @@ from bench.ground import Ground
 from bench.plan import Plan
 from bench.report import as_json
 from bench.tables import print_report
-from florin_cli.errors import EXIT_FAILED
-from florin_cli.output import JsonOption, print_json, stderr
-from florin_cli.runner.state import State
+from runner.errors import EXIT_FAILED
+from runner.state import State
+from terminal.output import JsonOption, print_json, stderr
 
 app = typer.Typer()
 

@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from florin_cli import calls, catalogue, sheets
-from florin_cli.client import DEFAULT_DEADLINE_S, Accepted, Cart, EdgeClient, Order
-from florin_cli.errors import EXIT_FAILED, EXIT_USAGE, CommandError
-from florin_cli.output import JsonOption, print_json, stderr, stdout
-from florin_cli.runner.settings import Settings
+from client import DEFAULT_DEADLINE_S, Accepted, Cart, EdgeClient, Order
+from client import local as calls
+from demo import shelf as catalogue
+from runner.errors import EXIT_FAILED, EXIT_USAGE, CommandError
+from runner.settings import Settings
+from terminal import sheets
+from terminal.output import JsonOption, print_json, stderr, stdout
 
 app = typer.Typer()
 

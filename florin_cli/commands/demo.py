@@ -8,14 +8,14 @@ import time
 
 import typer
 
-from florin_cli import calls
-from florin_cli.demo import report
-from florin_cli.demo.bars import Bars
-from florin_cli.demo.stage import set_stage
-from florin_cli.demo.telling import tell
-from florin_cli.errors import EXIT_FAILED, EXIT_TERMINATED
-from florin_cli.output import JsonOption, print_json, stderr
-from florin_cli.runner.settings import Settings
+from client import local as calls
+from demo import report
+from demo.bars import Bars
+from demo.stage import set_stage
+from demo.telling import tell
+from runner.errors import EXIT_FAILED, EXIT_TERMINATED
+from runner.settings import Settings
+from terminal.output import JsonOption, print_json, stderr
 
 app = typer.Typer()
 

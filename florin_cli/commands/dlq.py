@@ -9,11 +9,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from florin_cli import letters, sheets
-from florin_cli.errors import CommandError
+from florin_cli import letters
 from florin_cli.letters import Letter
-from florin_cli.output import JsonOption, print_json, stdout
-from florin_cli.runner.settings import Settings
+from runner.errors import CommandError
+from runner.settings import Settings
+from terminal import sheets
+from terminal.output import JsonOption, print_json, stdout
 
 app = typer.Typer(
     name="dlq", help="Look at dead letters, send them again or close them.", no_args_is_help=True

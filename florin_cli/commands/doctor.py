@@ -7,10 +7,10 @@ from dataclasses import asdict
 import typer
 from rich.markup import escape
 
-from florin_cli.errors import EXIT_FAILED
-from florin_cli.output import JsonOption, print_json, stdout
-from florin_cli.runner import doctor as examination
-from florin_cli.runner.settings import Settings
+from runner import doctor as examination
+from runner.errors import EXIT_FAILED
+from runner.settings import Settings
+from terminal.output import JsonOption, print_json, stdout
 
 app = typer.Typer()
 

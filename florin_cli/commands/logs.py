@@ -9,9 +9,9 @@ from typing import Annotated, Final
 
 import typer
 
-from florin_cli.errors import CommandError
-from florin_cli.runner import program
-from florin_cli.runner.settings import Settings
+from runner import program
+from runner.errors import CommandError
+from runner.settings import Settings
 
 app = typer.Typer()
 

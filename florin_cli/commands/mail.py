@@ -15,9 +15,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from florin_cli.errors import CommandError
-from florin_cli.output import JsonOption, print_json, stdout
-from florin_cli.runner.settings import Settings
+from runner.errors import CommandError
+from runner.settings import Settings
+from terminal.output import JsonOption, print_json, stdout
 
 app = typer.Typer()
 

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from florin_cli import calls, sheets
-from florin_cli.client import DEFAULT_DEADLINE_S, OrderPage
-from florin_cli.output import JsonOption, print_json, stdout
-from florin_cli.runner.settings import Settings
+from client import DEFAULT_DEADLINE_S, OrderPage
+from client import local as calls
+from runner.settings import Settings
+from terminal import sheets
+from terminal.output import JsonOption, print_json, stdout
 
 app = typer.Typer(name="order", help="Look at orders.", no_args_is_help=True)
 

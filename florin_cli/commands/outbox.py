@@ -9,8 +9,8 @@ import typer
 from rich.table import Table
 
 from florin_cli import letters
-from florin_cli.output import JsonOption, print_json, stdout
-from florin_cli.runner.settings import Settings
+from runner.settings import Settings
+from terminal.output import JsonOption, print_json, stdout
 
 app = typer.Typer()
 

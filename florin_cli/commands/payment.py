@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from florin_cli import calls, sheets
-from florin_cli.output import JsonOption, print_json, stdout
-from florin_cli.runner.settings import Settings
+from client import local as calls
+from runner.settings import Settings
+from terminal import sheets
+from terminal.output import JsonOption, print_json, stdout
 
 app = typer.Typer(name="payment", help="Look at payments.")
 

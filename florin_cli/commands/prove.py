@@ -9,12 +9,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from florin_cli.errors import EXIT_FAILED
-from florin_cli.output import JsonOption, print_json, stderr, stdout
-from florin_cli.proof import CHECKS, Audit, Check, Proof
-from florin_cli.proof import prove as prove_all
-from florin_cli.runner import postgres, secrets
-from florin_cli.runner.settings import Settings
+from proof import CHECKS, Audit, Check, Proof
+from proof import prove as prove_all
+from proof.local import audit_of
+from runner.errors import EXIT_FAILED
+from runner.settings import Settings
+from terminal.output import JsonOption, print_json, stderr, stdout
 
 app = typer.Typer()
 
@@ -29,16 +29,6 @@ def prove(as_json: JsonOption = False) -> None:
         print_proof(proof)
     if not proof.ok:
         raise typer.Exit(EXIT_FAILED)
-
-
-def audit_of(settings: Settings) -> Audit:
-    """The evidence of the system that these settings describe."""
-    keys = secrets.load(settings)
-    return Audit(
-        database_url=lambda name: postgres.url(settings, keys, role=secrets.AUDITOR, database=name),
-        psp_base_url=f"http://{settings.local_host}:{settings.psp_sim_port}",
-        psp_api_key=keys.psp_api_key,
-    )
 
 
 def print_proof(proof: Proof) -> None:

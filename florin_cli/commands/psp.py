@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from florin_cli import calls, sheets
-from florin_cli.errors import EXIT_USAGE, CommandError
-from florin_cli.output import JsonOption, print_json, stdout
-from florin_cli.runner.settings import Settings
+from client import local as calls
+from runner.errors import EXIT_USAGE, CommandError
+from runner.settings import Settings
+from terminal import sheets
+from terminal.output import JsonOption, print_json, stdout
 
 app = typer.Typer(name="psp", help="See and change how the PSP simulator behaves.", no_args_is_help=True)
 

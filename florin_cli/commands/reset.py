@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from florin_cli.errors import CommandError
-from florin_cli.output import stdout
-from florin_cli.runner import control
-from florin_cli.runner.settings import Settings
+from runner import control
+from runner.errors import CommandError
+from runner.settings import Settings
+from terminal.output import stdout
 
 app = typer.Typer()
 

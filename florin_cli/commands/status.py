@@ -8,11 +8,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from florin_cli.errors import EXIT_FAILED, EXIT_NOT_RUNNING
-from florin_cli.output import JsonOption, print_json, stdout
-from florin_cli.runner import state
-from florin_cli.runner.settings import Settings
-from florin_cli.runner.state import ProcessState, State
+from runner import state
+from runner.errors import EXIT_FAILED, EXIT_NOT_RUNNING
+from runner.settings import Settings
+from runner.state import ProcessState, State
+from terminal.output import JsonOption, print_json, stdout
 
 app = typer.Typer()
 

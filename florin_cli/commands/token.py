@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from florin_cli import tokens
-from florin_cli.runner.settings import Settings
+from runner import tokens
+from runner.settings import Settings
 
 app = typer.Typer()
 

@@ -9,12 +9,13 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
-from florin_cli import calls, catalogue
-from florin_cli.output import stderr, stdout
-from florin_cli.runner import control
-from florin_cli.runner.secrets import secrets_file
-from florin_cli.runner.settings import Settings
-from florin_cli.runner.state import ProcessState, State
+from client import local as calls
+from demo import shelf as catalogue
+from runner import control
+from runner.secrets import secrets_file
+from runner.settings import Settings
+from runner.state import ProcessState, State
+from terminal.output import stderr, stdout
 
 app = typer.Typer()
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from inventory_svc.domain.product import AdjustStock, Price, Product, PutProduct
 from inventory_svc.domain.reservation import Reservation
 from inventory_svc.domain.stock import ProductKey, StockChange, StockLevel
-from kit.ids import NewId
+from kit.values.ids import NewId
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Survey:
 class Stockroom(Protocol):
     """Stock and reservations, inside one step.
 
-    Both writes raise `kit.database.Outdated`, and the step starts again, if a version has moved on.
+    Both writes raise `kit.store.database.Outdated`, and the step starts again, if a version has moved on.
     """
 
     async def survey(self, order_ids: Collection[str], products: Collection[ProductKey]) -> Survey:

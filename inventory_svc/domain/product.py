@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from inventory_svc.domain.stock import ProductKey
-from kit.errors import FieldProblem, IllegalMove, InvalidRequest, NotFound
-from kit.money import known_currencies
-from kit.redaction import contains_card_number
+from kit.values.errors import FieldProblem, IllegalMove, InvalidRequest, NotFound
+from kit.values.money import known_currencies
+from kit.values.redaction import contains_card_number
 
 
 @dataclass(frozen=True, slots=True)

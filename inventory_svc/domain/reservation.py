@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final
 
 from inventory_svc.domain.stock import Lines
-from kit.errors import IllegalMove
+from kit.values.errors import IllegalMove
 
 # Longer than a 3-D Secure challenge, shorter than a shopper's patience.
 RESERVATION_TTL: Final = timedelta(minutes=15)

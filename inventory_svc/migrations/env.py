@@ -1,5 +1,5 @@
 """Alembic's entry."""
 
-from kit import migrations
+from kit.store import migrations
 
 migrations.run_environment()

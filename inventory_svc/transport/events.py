@@ -7,11 +7,11 @@ from typing import Final
 from florin.order.v1.order_events_pb2 import OrderPlaced
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured, PaymentFailed
 
-from inventory_svc.application.commit_stock import commit_stock
 from inventory_svc.application.ports import Scope
-from inventory_svc.application.release_stock import release_stock
-from inventory_svc.application.reserve_stock import reserve_stock
-from kit.pump import Subscriptions
+from inventory_svc.application.stock.release_stock import release_stock
+from inventory_svc.application.stock.reserve_stock import reserve_stock
+from inventory_svc.application.stock.sell_stock import commit_stock
+from kit.messaging.pump import Subscriptions
 
 # In the order in which the events of one order happen. A capture comes after a failure only as late money,
 # and finds the units given back.

@@ -11,15 +11,15 @@ from florin.inventory.v1 import inventory_service_pb2 as api
 from florin.inventory.v1.inventory_pb2 import Product as ProductMessage
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from inventory_svc.application.browse_products import get_product, list_products
+from inventory_svc.application.catalogue.browse_products import get_product, list_products
 from inventory_svc.application.ports import Catalogue
 from inventory_svc.domain.product import AdjustStock, Product, PutProduct
 from inventory_svc.domain.stock import ProductKey
-from kit.batch import Gatherer
-from kit.errors import FieldProblem, InvalidRequest, PermissionDenied
-from kit.idempotency import Answer, Keyed
-from kit.pages import PageTokens
 from kit.rpc import Call, Role, current_call
+from kit.rpc.idempotency import Answer, Keyed
+from kit.rpc.pages import PageTokens
+from kit.store.batch import Gatherer
+from kit.values.errors import FieldProblem, InvalidRequest, PermissionDenied
 
 Puts = Gatherer[Keyed[PutProduct], Answer[ProductMessage]]
 Adjustments = Gatherer[Keyed[AdjustStock], Answer[ProductMessage]]

@@ -7,9 +7,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum
 
-from kit.errors import PermissionDenied, Unauthenticated
-from kit.idempotency import RequestKey
-from kit.trail import Trail
+from kit.rpc.idempotency import RequestKey
+from kit.values.errors import PermissionDenied, Unauthenticated
+from kit.values.trail import Trail
 
 
 class Role(Enum):

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from google.protobuf.message import Message
 
-from kit.errors import FieldProblem, InvalidRequest
-from kit.redaction import contains_card_number
+from kit.values.errors import FieldProblem, InvalidRequest
+from kit.values.redaction import contains_card_number
 
 
 def refuse_card_numbers(message: Message, path: str = "") -> None:

@@ -19,16 +19,16 @@ import structlog
 from google.protobuf.message import Message
 from opentelemetry.trace import SpanKind
 
-from kit import telemetry
-from kit.errors import FieldProblem, InvalidRequest, PermissionDenied, Unauthenticated
-from kit.idempotency import RequestKey
-from kit.ids import new_id
-from kit.redaction import contains_card_number
+from kit.observe import telemetry
 from kit.rpc.call import Call, Principal, Role, enter
 from kit.rpc.cards import refuse_card_numbers
 from kit.rpc.contract import MethodContract, contract_of
+from kit.rpc.idempotency import RequestKey
 from kit.rpc.status import florin_error, trailing_metadata
-from kit.trail import Trail
+from kit.values.errors import FieldProblem, InvalidRequest, PermissionDenied, Unauthenticated
+from kit.values.ids import new_id
+from kit.values.redaction import contains_card_number
+from kit.values.trail import Trail
 
 log = structlog.get_logger(__name__)
 

@@ -12,8 +12,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from kit.errors import FlorinError, Unavailable
-from kit.redaction import redact
+from kit.values.errors import FlorinError, Unavailable
+from kit.values.redaction import redact
 
 DOMAIN = "florin"
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kit.ids import NewId
+from kit.values.ids import NewId
 from ledger_svc.domain.journal import Journal, Posting
 
 

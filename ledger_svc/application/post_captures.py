@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from florin.ledger.v1.ledger_events_pb2 import JournalPosted
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured
 
-from kit.events import NewEvent, Received
+from kit.messaging.events import NewEvent, Received
 from ledger_svc.application.ports import Scope
-from ledger_svc.domain.capture import Capture, capture_journal
 from ledger_svc.domain.journal import Journal, JournalId, JournalRefused, Posting
+from ledger_svc.domain.rules.capture import Capture, capture_journal
 
 
 async def post_captures(scope: Scope, captured: Sequence[Received[PaymentCaptured]]) -> list[NewEvent]:

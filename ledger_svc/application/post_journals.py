@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kit.errors import FlorinError, InvalidRequest
+from kit.values.errors import FlorinError, InvalidRequest
 from ledger_svc.application.ports import PostTogether
 from ledger_svc.domain.journal import MAX_JOURNALS, Journal, Posting
 

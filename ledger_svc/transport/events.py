@@ -7,8 +7,8 @@ from typing import Final
 from florin.ledger.v1.ledger_events_pb2 import JournalPosted
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured
 
-from kit.events import event_type
-from kit.pump import Subscriptions
+from kit.messaging.events import event_type
+from kit.messaging.pump import Subscriptions
 from ledger_svc.application.ports import Scope
 from ledger_svc.application.post_captures import post_captures
 

@@ -7,11 +7,11 @@ from typing import Any
 import grpc.aio
 from florin.ledger.v1 import ledger_pb2, ledger_service_pb2, ledger_service_pb2_grpc
 
-from kit.batch import Gatherer
-from kit.clock import Clock
-from kit.errors import NotFound, PermissionDenied
-from kit.ids import NewId
 from kit.rpc import Role, current_call
+from kit.store.batch import Gatherer
+from kit.values.clock import Clock
+from kit.values.errors import NotFound, PermissionDenied
+from kit.values.ids import NewId
 from ledger_svc.application.ports import ReadBalance
 from ledger_svc.application.post_journals import Request
 from ledger_svc.domain.accounts import belongs_to_merchant

@@ -9,9 +9,9 @@ from typing import Final
 from florin.ledger.v1 import ledger_pb2, ledger_service_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from kit.clock import Clock
-from kit.errors import FieldProblem, InvalidRequest
-from kit.ids import NewId
+from kit.values.clock import Clock
+from kit.values.errors import FieldProblem, InvalidRequest
+from kit.values.ids import NewId
 from ledger_svc.application.ports import Balance
 from ledger_svc.domain.accounts import AccountCode
 from ledger_svc.domain.journal import (

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kit.clock import Clock
-from kit.ids import NewId
+from kit.values.clock import Clock
+from kit.values.ids import NewId
 from notification_svc.domain.delivery import Answer, Delivery, Move
 from notification_svc.domain.message import Mail
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from florin.common.v1.charge_pb2 import ChargeInstruction
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 
-from kit.events import NewEvent, Received
-from kit.trail import Trail
+from kit.messaging.events import NewEvent, Received
+from kit.values.trail import Trail
 from notification_svc.application.ports import Scope
 from notification_svc.domain.delivery import (
     EMAIL,

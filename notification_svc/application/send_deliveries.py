@@ -16,10 +16,10 @@ from typing import Final
 import structlog
 from opentelemetry.trace import SpanKind
 
-from kit import faultpoints, telemetry
-from kit.database import STORE_UNAVAILABLE
-from kit.redaction import redact
-from kit.step import to_the_end
+from kit.messaging.step import to_the_end
+from kit.observe import faultpoints, telemetry
+from kit.store.database import STORE_UNAVAILABLE
+from kit.values.redaction import redact
 from notification_svc.application.ports import Carrier, Deliveries
 from notification_svc.domain.delivery import Answer, Delivery, Move, Refused, Status, after_attempt
 from notification_svc.domain.message import Mail, compose

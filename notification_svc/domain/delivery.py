@@ -9,8 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from kit.errors import IllegalMove
-from kit.trail import Trail
+from kit.values.errors import IllegalMove
+from kit.values.trail import Trail
 
 
 class Status(StrEnum):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from kit.money import format_minor
+from kit.values.money import format_minor
 from notification_svc.domain.delivery import Delivery, Template
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 
-from kit.pump import Subscriptions
+from kit.messaging.pump import Subscriptions
 from notification_svc.application.ports import Scope
 from notification_svc.application.request_deliveries import request_apologies, request_receipts
 

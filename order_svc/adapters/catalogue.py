@@ -13,7 +13,7 @@ import structlog
 from florin.inventory.v1.inventory_service_pb2 import BatchGetProductsRequest, ProductKey
 from florin.inventory.v1.inventory_service_pb2_grpc import CatalogueServiceStub
 
-from kit.errors import Unavailable
+from kit.values.errors import Unavailable
 from order_svc.domain.pricing import Price
 
 log = structlog.get_logger(__name__)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from kit.clock import Clock
-from kit.ids import NewId
+from kit.values.clock import Clock
+from kit.values.ids import NewId
 from order_svc.domain.order import Order, Status
 from order_svc.domain.pricing import Price
 

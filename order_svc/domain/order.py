@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Final
 
-from kit.errors import IllegalMove
-from kit.trail import Trail
+from kit.values.errors import IllegalMove
+from kit.values.trail import Trail
 from order_svc.domain.pricing import PricedLine
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kit.errors import InvalidRequest
-from kit.money import included_share
+from kit.values.errors import InvalidRequest
+from kit.values.money import included_share
 
 # The largest amount Stripe takes in one payment (eight digits in minor units).
 MAX_TOTAL_MINOR: Final = 99_999_999

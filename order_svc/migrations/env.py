@@ -1,5 +1,5 @@
-"""Alembic's entry; see `kit.migrations`."""
+"""Alembic's entry; see `kit.store.migrations`."""
 
-from kit.migrations import run_environment
+from kit.store.migrations import run_environment
 
 run_environment()

@@ -18,10 +18,10 @@ from florin.payment.v1.payment_events_pb2 import (
     PaymentRequiresAction,
 )
 
-from kit.events import event_type
-from kit.pump import Subscriptions
-from order_svc.application.advance_orders import advance_orders
+from kit.messaging.events import event_type
+from kit.messaging.pump import Subscriptions
 from order_svc.application.ports import Scope
+from order_svc.application.progress.advance_orders import advance_orders
 
 SUBSCRIPTIONS: Final[Subscriptions[Scope]] = {
     StockReserved: advance_orders,

@@ -8,14 +8,14 @@ from typing import Any
 import grpc.aio
 from florin.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 
-from kit.batch import Gatherer
-from kit.errors import NotFound
-from kit.idempotency import Answer, Keyed
-from kit.pages import PageTokens
 from kit.rpc import Role, current_call
-from order_svc.application.place_orders import Checkout
+from kit.rpc.idempotency import Answer, Keyed
+from kit.rpc.pages import PageTokens
+from kit.store.batch import Gatherer
+from kit.values.errors import NotFound
+from order_svc.application.checkout.place_orders import Checkout
 from order_svc.application.ports import OrderFilter, OrderReader
-from order_svc.application.watching import Watchers
+from order_svc.application.progress.watching import Watchers
 from order_svc.domain.order import Order, Status
 from order_svc.transport.messages import checkout_of, order_message, timeline_messages
 

@@ -10,9 +10,9 @@ from florin.order.v1 import order_pb2
 from florin.order.v1.order_service_pb2 import CreateCheckoutRequest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from kit.errors import FieldProblem, InvalidRequest
 from kit.rpc import Call
-from order_svc.application.place_orders import Checkout
+from kit.values.errors import FieldProblem, InvalidRequest
+from order_svc.application.checkout.place_orders import Checkout
 from order_svc.application.ports import TimelineStep
 from order_svc.domain.order import Order
 from order_svc.domain.pricing import CartLine

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kit.clock import Clock
-from kit.ids import NewId
+from kit.values.clock import Clock
+from kit.values.ids import NewId
 from payment_svc.domain.payment import Payment, PspFact
 
 

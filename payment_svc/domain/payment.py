@@ -8,9 +8,9 @@ from datetime import datetime
 from enum import Enum
 from typing import Final
 
-from kit.errors import IllegalMove
-from kit.money import BASIS_POINTS
-from kit.trail import Trail
+from kit.values.errors import IllegalMove
+from kit.values.money import BASIS_POINTS
+from kit.values.trail import Trail
 
 
 class Status(Enum):

@@ -11,9 +11,9 @@ from florin.payment.v1.payment_events_pb2 import (
     PaymentRequiresAction,
 )
 
-from kit.events import event_type
-from kit.pump import Subscriptions
-from payment_svc.application.begin_payments import begin_payments
+from kit.messaging.events import event_type
+from kit.messaging.pump import Subscriptions
+from payment_svc.application.charge.begin_payments import begin_payments
 from payment_svc.application.ports import Scope
 
 SUBSCRIPTIONS: Final[Subscriptions[Scope]] = {StockReserved: begin_payments}

@@ -10,9 +10,9 @@ from florin.common.v1.charge_pb2 import NextAction
 from florin.payment.v1 import payment_pb2, payment_service_pb2, payment_service_pb2_grpc
 from google.api.httpbody_pb2 import HttpBody
 
-from kit.batch import Gatherer
-from kit.errors import NotFound
 from kit.rpc import current_call
+from kit.store.batch import Gatherer
+from kit.values.errors import NotFound
 from payment_svc.application.ports import PaymentReader, Webhook
 from payment_svc.domain.payment import Payment, Status
 

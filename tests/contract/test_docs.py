@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from kit.errors import REASONS
+from kit.values.errors import REASONS
 from tools import generate, generate_docs
 from tools.reference import protos, settings
 
@@ -21,7 +21,7 @@ _LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 _FENCE: Final = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
-# A path of the repository in code marks, e.g. `kit/outbox.py` or `order_svc/domain/`.
+# A path of the repository in code marks, e.g. `kit/messaging/outbox.py` or `order_svc/domain/`.
 _PATH: Final = re.compile(
     r"`((?:kit|protos|envoy|tools|tests|docs|bench|psp_sim|florin_cli|[a-z]+_svc)/[\w./-]*)`"
 )

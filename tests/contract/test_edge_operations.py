@@ -16,7 +16,7 @@ from grpc import aio
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from florin_cli.edge import EdgeSettings, Endpoint
+from edge import EdgeSettings, Endpoint
 from tests.support.edge import (
     CART,
     Buyer,

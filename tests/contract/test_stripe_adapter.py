@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from kit.ids import new_id
-from payment_svc.adapters.stripe_gateway import StripeGateway
-from payment_svc.adapters.stripe_webhooks import read_webhook
+from kit.values.ids import new_id
+from payment_svc.adapters.stripe.gateway import StripeGateway
+from payment_svc.adapters.stripe.webhooks import read_webhook
 from payment_svc.application.ports import PspRejected, PspUnavailable, PspUndecided, Webhook
 from payment_svc.domain.payment import Payment, PspFact, Source, Status
 from psp_sim.testing import API_KEY, WEBHOOK_SECRET

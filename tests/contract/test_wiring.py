@@ -17,10 +17,10 @@ from google.api import annotations_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 
-from florin_cli.edge.descriptors import SERVICE_FILES
-from kit import errors
-from kit.errors import REASONS, FlorinError
-from kit.events import EventType, event_type
+from edge.descriptors import SERVICE_FILES
+from kit.messaging.events import EventType, event_type
+from kit.values import errors
+from kit.values.errors import REASONS, FlorinError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SERVICES: Final = sorted(SERVICE_FILES)
@@ -45,7 +45,7 @@ KEYLESS: Final = {
 }
 
 # What the domain may take from the kit: values and how they are refused.
-PURE_KIT: Final = {"kit.errors", "kit.money", "kit.redaction", "kit.trail"}
+PURE_KIT: Final = {"kit.values.errors", "kit.values.money", "kit.values.redaction", "kit.values.trail"}
 
 
 def all_events() -> list[EventType]:

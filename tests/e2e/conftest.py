@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from florin_cli.runner.testing import System, running_system
+from runner.testing import System, running_system
 from tests.support.collector import Collector, running_collector
 from tests.support.ports import system_settings
 from tests.support.proof import must_be_proven

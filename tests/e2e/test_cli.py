@@ -12,11 +12,12 @@ from typing import Any
 import nats
 import pytest
 
-from florin_cli import calls, catalogue
-from florin_cli.client import ENDED, ApiError, Cart, EdgeClient
-from florin_cli.runner import control
-from florin_cli.runner import nats as broker
-from florin_cli.runner.testing import System
+from client import ENDED, ApiError, Cart, EdgeClient
+from client import local as calls
+from demo import shelf as catalogue
+from runner import control
+from runner import nats as broker
+from runner.testing import System
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("system")

@@ -21,8 +21,8 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from florin_cli.runner.settings import SERVICE_NAMES, ServiceName
-from florin_cli.runner.testing import System
+from runner.settings import SERVICE_NAMES, ServiceName
+from runner.testing import System
 from tests.support.shop import Order, Shop
 
 pytestmark = pytest.mark.xdist_group("system")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from florin_cli.demo.scenarios import SCENARIOS
-from florin_cli.runner import control, ports
+from demo.scenarios import SCENARIOS
+from runner import control, ports
 from tests.support.ports import system_settings
 
 pytestmark = pytest.mark.xdist_group("system")

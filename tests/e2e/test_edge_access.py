@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from florin_cli import tokens
+from runner import tokens
 from tests.support.shop import Shop
 
 pytestmark = pytest.mark.xdist_group("system")

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 import redis.asyncio
 
-from florin_cli.runner.testing import System
+from runner.testing import System
 from tests.support.shop import Answer, Json, Order, Shop
 from tests.support.waiting import eventually
 

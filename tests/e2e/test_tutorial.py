@@ -11,8 +11,8 @@ from typing import Final
 
 import pytest
 
-from florin_cli.runner import control
-from florin_cli.runner.settings import Settings
+from runner import control
+from runner.settings import Settings
 from tests.support.console import Console, exchanges_of, matches
 from tests.support.ports import system_settings
 

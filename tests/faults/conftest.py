@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from florin_cli.runner.testing import System, running_system
+from runner.testing import System, running_system
 from tests.support.ports import system_settings
 from tests.support.proof import must_be_proven
 from tests.support.shop import Shop, open_shop

@@ -14,8 +14,8 @@ import nats.errors
 import nats.js.errors
 import pytest
 
-from florin_cli.runner.testing import System
-from kit.bus import STREAM
+from kit.messaging.bus import STREAM
+from runner.testing import System
 from tests.support.broker import jetstream
 from tests.support.load import RATE_PER_S, steady_load
 from tests.support.shop import Shop

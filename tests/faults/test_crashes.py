@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from florin_cli.runner.settings import SERVICE_NAMES
+from runner.settings import SERVICE_NAMES
 from tests.support.load import RATE_PER_S, steady_load
 from tests.support.shop import Shop
 

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import psycopg
 import pytest
 
-from florin_cli.runner.settings import SERVICE_NAMES, ServiceName
-from florin_cli.runner.testing import Armed, System
-from kit.bus import STREAM
+from kit.messaging.bus import STREAM
+from runner.settings import SERVICE_NAMES, ServiceName
+from runner.testing import Armed, System
 from tests.support.broker import jetstream
 from tests.support.load import insists
 from tests.support.shop import Order, Shop

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import nats
 from nats.js import JetStreamContext
 
-from florin_cli.runner.testing import System
+from runner.testing import System
 
 
 @asynccontextmanager

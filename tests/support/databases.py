@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import count
 
-from kit import migrations
+from kit.store import migrations
 from tests.support.stores import Postgres
 
 

@@ -27,7 +27,7 @@ from grpc_health.v1._async import HealthServicer
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from florin_cli.edge import EdgeSettings, Endpoint, envoy_command, write_config
+from edge import EdgeSettings, Endpoint, envoy_command, write_config
 from tests.support.waiting import eventually
 
 # Envoy is up in half a second; a machine that runs other suites beside this one gets time.

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from florin_cli.runner.port_blocks import port_block, settings_in
-from florin_cli.runner.settings import Settings
+from runner.port_blocks import port_block, settings_in
+from runner.settings import Settings
 
 __all__ = ["port_block", "system_settings"]
 

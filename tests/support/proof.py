@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from florin_cli.commands.prove import audit_of
-from florin_cli.proof import prove
-from florin_cli.runner.testing import System
+from proof import prove
+from proof.local import audit_of
+from runner.testing import System
 
 
 def must_be_proven(system: System) -> None:

@@ -19,16 +19,16 @@ from google.protobuf.message import Message
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from kit.bus import Bus, Envelope
-from kit.clock import system_clock
-from kit.database import Database
-from kit.events import EventType, event_type
-from kit.ids import new_id
-from kit.outbox import Outbox
-from kit.pump import Pump, Subscriptions
-from kit.service import Runtime
-from kit.step import Step, Steps
-from kit.trail import Trail
+from kit.messaging.bus import Bus, Envelope
+from kit.messaging.events import EventType, event_type
+from kit.messaging.outbox import Outbox
+from kit.messaging.pump import Pump, Subscriptions
+from kit.messaging.step import Step, Steps
+from kit.runtime.service import Runtime
+from kit.store.database import Database
+from kit.values.clock import system_clock
+from kit.values.ids import new_id
+from kit.values.trail import Trail
 
 S = TypeVar("S")
 

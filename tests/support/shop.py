@@ -15,8 +15,8 @@ from typing import Any, Final
 import aiohttp
 import psycopg
 
-from florin_cli import tokens
-from florin_cli.runner.testing import System
+from runner import tokens
+from runner.testing import System
 from tests.support.waiting import eventually
 
 Json = dict[str, Any]

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from google.protobuf.descriptor_pool import DescriptorPool
 
-from florin_cli.edge import EdgeSettings, Endpoint, bootstrap, envoy_command, write_config
-from florin_cli.edge.config import TEMPLATES
-from florin_cli.edge.descriptors import descriptor_set, public_rpcs
-from florin_cli.edge.routes import path_regex
+from edge import EdgeSettings, Endpoint, bootstrap, envoy_command, write_config
+from edge.config import TEMPLATES
+from edge.descriptors import descriptor_set, public_rpcs
+from edge.routes import path_regex
 
 
 def routes_of(config: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
-"""`docs/reference/errors.md`, from the catalogue in `kit/errors.py`."""
+"""`docs/reference/errors.md`, from the catalogue in `kit/values/errors.py`."""
 
 from __future__ import annotations
 
-from florin_cli.edge.errors import EDGE_ERRORS
-from kit.errors import REASONS, EdgeAnswer, Meaning
+from edge.errors import EDGE_ERRORS
+from kit.values.errors import REASONS, EdgeAnswer, Meaning
 from tools.reference.markdown import code, page, table
 
 _INTRODUCTION = """\
@@ -40,7 +40,7 @@ def render() -> str:
     entries = sorted(REASONS.items(), key=lambda entry: (entry[1].http_statuses, _rank(entry[0])))
     return page(
         "Errors",
-        "kit/errors.py",
+        "kit/values/errors.py",
         _INTRODUCTION,
         table(
             ("HTTP", "gRPC", "reason", "when", "way out"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Final
 
-from kit.events import SHARDS, EventType, event_type
+from kit.messaging.events import SHARDS, EventType, event_type
 from tools.reference.markdown import code, codes, page, table
 from tools.reference.protos import Message, ProtoFile, our_files
 

@@ -17,15 +17,15 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from florin_cli.edge.settings import EdgeSettings
-from florin_cli.runner.settings import Settings as RunnerSettings
+from edge.settings import EdgeSettings
 from inventory_svc.settings import Settings as InventorySettings
-from kit.settings import ServiceSettings
+from kit.runtime.settings import ServiceSettings
 from ledger_svc.settings import Settings as LedgerSettings
 from notification_svc.settings import Settings as NotificationSettings
 from order_svc.settings import Settings as OrderSettings
 from payment_svc.settings import Settings as PaymentSettings
 from psp_sim.settings import Settings as SimulatorSettings
+from runner.settings import Settings as RunnerSettings
 from tools.reference.markdown import code, page, table
 
 _INTRODUCTION: Final = """\
@@ -49,7 +49,7 @@ _SECTIONS: Final[Mapping[str, type[BaseSettings]]] = {
 
 _FAULTPOINT: Final = """\
 `FLORIN_FAULTPOINT=payment_svc.after_charge:3` ends a process with SIGKILL the third time it passes that point
-(`kit/faultpoints.py`). For tests; unset, it does nothing."""
+(`kit/observe/faultpoints.py`). For tests; unset, it does nothing."""
 
 _WORDS: Final = {int: "integer", float: "number", str: "text", bool: "yes or no", Path: "path"}
 

@@ -3,8 +3,8 @@
 import sqlalchemy
 from alembic import op
 
-from kit.migrations import run_sql, sql_of
-from kit.money import exponent, known_currencies
+from kit.store.migrations import run_sql, sql_of
+from kit.values.money import exponent, known_currencies
 
 revision = "0001"
 down_revision = None
@@ -15,8 +15,8 @@ _POINTS = {"code": "PTS", "exponent": 0}
 
 def upgrade() -> None:
     """Make the tables and functions, and fill in currencies and chart."""
-    run_sql(sql_of("kit", "sql/messaging.sql"))
-    run_sql(sql_of("kit", "sql/messaging_grants.sql"))
+    run_sql(sql_of("kit", "store/sql/messaging.sql"))
+    run_sql(sql_of("kit", "store/sql/messaging_grants.sql"))
     run_sql(sql_of("ledger_svc", "migrations/0001_tables.sql"))
     currencies = sqlalchemy.table(
         "currencies", sqlalchemy.column("code"), sqlalchemy.column("exponent", sqlalchemy.SmallInteger)

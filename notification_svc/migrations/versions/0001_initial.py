@@ -1,6 +1,6 @@
 """The messaging tables and the deliveries."""
 
-from kit.migrations import run_sql, sql_of
+from kit.store.migrations import run_sql, sql_of
 
 revision = "0001"
 down_revision = None
@@ -8,6 +8,6 @@ down_revision = None
 
 def upgrade() -> None:
     """Make the tables and grant the service what it needs."""
-    run_sql(sql_of("kit", "sql/messaging.sql"))
-    run_sql(sql_of("kit", "sql/messaging_grants.sql"))
+    run_sql(sql_of("kit", "store/sql/messaging.sql"))
+    run_sql(sql_of("kit", "store/sql/messaging_grants.sql"))
     run_sql(sql_of("notification_svc", "migrations/0001_initial.sql"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from florin_cli.runner.settings import checkout_root
+from runner.settings import checkout_root
 
 
 # It starts a whole system of its own.

@@ -14,14 +14,14 @@ from florin.order.v1.order_events_pb2 import OrderFailed
 from psycopg.rows import class_row
 
 from florin_cli import letters
-from florin_cli.errors import CommandError
 from florin_cli.letters import Letter
-from florin_cli.runner.settings import Settings
-from kit.bus import Envelope
-from kit.events import NewEvent, Received
-from kit.pump import MAX_ATTEMPTS, Subscriptions
-from kit.service import Runtime
-from kit.trail import Trail
+from kit.messaging.bus import Envelope
+from kit.messaging.events import NewEvent, Received
+from kit.messaging.pump import MAX_ATTEMPTS, Subscriptions
+from kit.runtime.service import Runtime
+from kit.values.trail import Trail
+from runner.errors import CommandError
+from runner.settings import Settings
 from tests.conftest import RecordingRuntimeFactory
 from tests.support.databases import ServiceDatabase
 from tests.support.service import envelope_of, handle, opened, recorded

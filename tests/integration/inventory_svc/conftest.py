@@ -9,16 +9,16 @@ from florin.common.v1.charge_pb2 import ChargeInstruction, StockLine
 from florin.order.v1.order_events_pb2 import OrderPlaced
 
 from inventory_svc import bootstrap, proof
-from inventory_svc.adapters.catalogue import PostgresCatalogue
-from inventory_svc.application.adjust_stock import adjust_stock
+from inventory_svc.adapters.postgres.catalogue import PostgresCatalogue
+from inventory_svc.application.catalogue.put_products import put_products
 from inventory_svc.application.ports import Scope
-from inventory_svc.application.put_products import put_products
+from inventory_svc.application.stock.adjust_stock import adjust_stock
 from inventory_svc.domain.product import AdjustStock, Product, PutProduct
 from inventory_svc.domain.stock import ProductKey
 from inventory_svc.transport.events import SUBSCRIPTIONS
-from kit.errors import FlorinError
-from kit.service import Runtime
-from kit.step import Step
+from kit.messaging.step import Step
+from kit.runtime.service import Runtime
+from kit.values.errors import FlorinError
 from tests.conftest import RecordingRuntimeFactory
 from tests.support.service import Scenario
 

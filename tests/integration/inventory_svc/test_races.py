@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from inventory_svc import bootstrap
 from inventory_svc.application.ports import Scope, Survey
 from inventory_svc.domain.product import AdjustStock, Product
-from kit.step import Step
+from kit.messaging.step import Step
 from tests.conftest import RecordingRuntimeFactory
 from tests.integration.inventory_svc.conftest import Shop, key_of, placed
 from tests.support.databases import ServiceDatabase

@@ -12,7 +12,7 @@ from florin.payment.v1.payment_events_pb2 import PaymentCaptured, PaymentFailed
 
 from inventory_svc import proof
 from inventory_svc.domain.product import AdjustStock
-from kit.pump import MAX_ATTEMPTS
+from kit.messaging.pump import MAX_ATTEMPTS
 from tests.integration.inventory_svc.conftest import Shop, charge_of, key_of, placed
 from tests.support.service import envelope_of, recorded
 

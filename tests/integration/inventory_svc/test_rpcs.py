@@ -15,7 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from inventory_svc import bootstrap, proof
 from inventory_svc.settings import Settings
-from kit.service import Runtime
+from kit.runtime.service import Runtime
 from tests.conftest import RecordingRuntimeFactory
 from tests.integration.inventory_svc.conftest import Shop, placed
 from tests.support.databases import ServiceDatabase

@@ -6,7 +6,7 @@ import pytest
 from florin.inventory.v1.inventory_events_pb2 import StockReserved
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 
-from kit.service import Runtime
+from kit.runtime.service import Runtime
 from tests.conftest import RecordingRuntimeFactory
 from tests.integration.kit.sample import SAMPLE
 

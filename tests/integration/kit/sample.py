@@ -7,10 +7,10 @@ from typing import Final
 
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 
-from kit.events import NewEvent, Received
-from kit.pump import Subscriptions
-from kit.service import Runtime
-from kit.step import Step
+from kit.messaging.events import NewEvent, Received
+from kit.messaging.pump import Subscriptions
+from kit.messaging.step import Step
+from kit.runtime.service import Runtime
 
 SAMPLE: Final = "tests.support.sample_svc"
 

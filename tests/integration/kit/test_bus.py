@@ -11,17 +11,17 @@ import pytest
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 from nats.js.client import JetStreamContext
 
-from kit import outbox as outbox_module
-from kit.bus import FETCH_SIZE, STREAM, Bus, Pull
-from kit.clock import system_clock
-from kit.database import Database
-from kit.events import NewEvent, event_type
-from kit.ids import new_id
-from kit.outbox import Outbox
-from kit.pump import Pump
-from kit.service import Runtime
-from kit.step import Step, Steps
-from kit.trail import Trail
+from kit.messaging import outbox as outbox_module
+from kit.messaging.bus import FETCH_SIZE, STREAM, Bus, Pull
+from kit.messaging.events import NewEvent, event_type
+from kit.messaging.outbox import Outbox
+from kit.messaging.pump import Pump
+from kit.messaging.step import Step, Steps
+from kit.runtime.service import Runtime
+from kit.store.database import Database
+from kit.values.clock import system_clock
+from kit.values.ids import new_id
+from kit.values.trail import Trail
 from tests.integration.kit.sample import SAMPLE, SUBSCRIPTIONS, effects, execute, itself, rows
 from tests.support.databases import ServiceDatabase
 from tests.support.service import envelope_of

@@ -10,12 +10,12 @@ import pytest
 from florin.order.v1.order_pb2 import Order
 from redis import Redis
 
-from kit import idempotency
-from kit.batch import Gatherer
-from kit.errors import FlorinError, IllegalMove, KeyReused, Unavailable
-from kit.idempotency import Answer, IdempotentBatch, Keyed, ReplayCache, RequestKey
-from kit.service import Runtime
-from kit.step import Step
+from kit.messaging.step import Step
+from kit.rpc import idempotency
+from kit.rpc.idempotency import Answer, IdempotentBatch, Keyed, ReplayCache, RequestKey
+from kit.runtime.service import Runtime
+from kit.store.batch import Gatherer
+from kit.values.errors import FlorinError, IllegalMove, KeyReused, Unavailable
 from tests.conftest import RecordingRuntimeFactory
 from tests.integration.kit.sample import POISONED, SAMPLE, effects, execute, rows
 from tests.support.databases import ServiceDatabases

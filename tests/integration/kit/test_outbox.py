@@ -8,14 +8,14 @@ import pytest
 from florin.inventory.v1.inventory_events_pb2 import StockReserved
 from florin.order.v1.order_events_pb2 import OrderCompleted
 
-from kit.bus import Envelope
-from kit.clock import system_clock
-from kit.events import NewEvent, event_type
-from kit.ids import new_id
-from kit.outbox import MAX_RESEND_INTERVAL_S, RESEND_DAYS, Outbox
-from kit.service import Runtime
-from kit.step import Step
-from kit.trail import Trail
+from kit.messaging.bus import Envelope
+from kit.messaging.events import NewEvent, event_type
+from kit.messaging.outbox import MAX_RESEND_INTERVAL_S, RESEND_DAYS, Outbox
+from kit.messaging.step import Step
+from kit.runtime.service import Runtime
+from kit.values.clock import system_clock
+from kit.values.ids import new_id
+from kit.values.trail import Trail
 from tests.integration.kit.sample import execute, rows
 from tests.support.service import RecordingBus, opened, recorded
 

@@ -10,14 +10,14 @@ import psycopg
 import pytest
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 
-from kit import inbox
-from kit.bus import Envelope
-from kit.database import Database
-from kit.events import NewEvent, Received
-from kit.ids import new_id
-from kit.pump import MAX_ATTEMPTS, Pump
-from kit.service import Runtime
-from kit.step import Step, to_the_end
+from kit.messaging import inbox
+from kit.messaging.bus import Envelope
+from kit.messaging.events import NewEvent, Received
+from kit.messaging.pump import MAX_ATTEMPTS, Pump
+from kit.messaging.step import Step, to_the_end
+from kit.runtime.service import Runtime
+from kit.store.database import Database
+from kit.values.ids import new_id
 from tests.conftest import RecordingRuntimeFactory
 from tests.integration.kit.sample import POISONED, SAMPLE, SUBSCRIPTIONS, effects, execute, itself, rows
 from tests.support.databases import ServiceDatabases

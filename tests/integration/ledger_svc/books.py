@@ -8,9 +8,9 @@ from typing import Any
 
 import psycopg
 
-from kit.database import Database
-from kit.ids import new_id
-from ledger_svc.adapters.books import PostgresLedger
+from kit.store.database import Database
+from kit.values.ids import new_id
+from ledger_svc.adapters.postgres.books import PostgresLedger
 from ledger_svc.application.close_books import close_books
 from ledger_svc.domain.accounts import AccountCode
 from ledger_svc.domain.journal import Code, Entry, Journal, JournalId, Posting

@@ -8,7 +8,7 @@ import pytest
 from florin.ledger.v1.ledger_events_pb2 import JournalPosted
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured
 
-from kit.pump import MAX_ATTEMPTS
+from kit.messaging.pump import MAX_ATTEMPTS
 from ledger_svc.application.ports import Scope
 from ledger_svc.bootstrap import scope
 from ledger_svc.transport.events import SUBSCRIPTIONS

@@ -7,11 +7,11 @@ import asyncio
 import psycopg
 import pytest
 
-from kit import database
-from kit.database import Database
-from kit.errors import InvalidRequest, Unavailable
-from kit.money import exponent, known_currencies
-from ledger_svc.adapters.books import PostgresLedger
+from kit.store import database
+from kit.store.database import Database
+from kit.values.errors import InvalidRequest, Unavailable
+from kit.values.money import exponent, known_currencies
+from ledger_svc.adapters.postgres.books import PostgresLedger
 from ledger_svc.domain.journal import Code
 from tests.integration.ledger_svc.books import Ledger, journal, transfer
 

@@ -9,10 +9,10 @@ import grpc.aio
 import pytest
 from florin.ledger.v1 import ledger_pb2, ledger_service_pb2, ledger_service_pb2_grpc
 
-from kit.batch import Gatherer
-from kit.clock import system_clock
-from kit.ids import new_id
 from kit.rpc import Server, Servicer
+from kit.store.batch import Gatherer
+from kit.values.clock import system_clock
+from kit.values.ids import new_id
 from ledger_svc.application.post_journals import Request, post_requests
 from ledger_svc.domain.journal import Posting
 from ledger_svc.transport.grpc import LedgerServicer

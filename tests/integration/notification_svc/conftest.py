@@ -10,9 +10,9 @@ import pytest
 from florin.common.v1.charge_pb2 import ChargeInstruction, StockLine
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 
-from kit.service import Runtime
+from kit.runtime.service import Runtime
 from notification_svc.adapters.mailbox import Mailbox
-from notification_svc.adapters.repository import DeliveryRepository
+from notification_svc.adapters.postgres.deliveries import DeliveryRepository
 from notification_svc.application.ports import Carrier, Scope
 from notification_svc.application.send_deliveries import Sender
 from notification_svc.bootstrap import scope_of

@@ -25,7 +25,7 @@ from florin.notification.v1.notification_service_pb2_grpc import NotificationSer
 from florin.order.v1.order_events_pb2 import OrderCompleted
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from kit.bus import Bus, Envelope
+from kit.messaging.bus import Bus, Envelope
 from tests.support.databases import ServiceDatabase
 from tests.support.service import envelope_of
 from tests.support.stores import free_port

@@ -11,16 +11,16 @@ import pytest
 from florin.order.v1 import order_pb2
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed, OrderPlaced
 
-from kit.clock import system_clock
-from kit.errors import FlorinError
-from kit.idempotency import Answer, IdempotentBatch, Keyed, ReplayCache, RequestKey
-from kit.ids import new_id
-from kit.service import Runtime
-from kit.step import Step
-from kit.trail import Trail
-from order_svc.adapters.repository import PostgresOrderReader, PostgresOrders
-from order_svc.application.admission import Admission
-from order_svc.application.place_orders import Checkout
+from kit.messaging.step import Step
+from kit.rpc.idempotency import Answer, IdempotentBatch, Keyed, ReplayCache, RequestKey
+from kit.runtime.service import Runtime
+from kit.values.clock import system_clock
+from kit.values.errors import FlorinError
+from kit.values.ids import new_id
+from kit.values.trail import Trail
+from order_svc.adapters.postgres.orders import PostgresOrderReader, PostgresOrders
+from order_svc.application.checkout.admission import Admission
+from order_svc.application.checkout.place_orders import Checkout
 from order_svc.application.ports import Scope
 from order_svc.bootstrap import NAME, Intake, placing
 from order_svc.domain.order import Order

@@ -17,8 +17,8 @@ from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured, PaymentFailed, PaymentRequiresAction
 from google.protobuf.message import Message
 
-from kit.pump import MAX_ATTEMPTS
-from order_svc.application.place_orders import charge_of, stock_lines_of
+from kit.messaging.pump import MAX_ATTEMPTS
+from order_svc.application.checkout.place_orders import charge_of, stock_lines_of
 from order_svc.application.ports import OrderFilter
 from order_svc.domain.order import Status
 from tests.integration.order_svc.conftest import Counter

@@ -10,14 +10,14 @@ from florin.inventory.v1.inventory_events_pb2 import StockReserved
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured, PaymentFailed, PaymentRequiresAction
 from google.protobuf.message import Message
 
-from kit.clock import system_clock
-from kit.ids import new_id
-from kit.service import Runtime
-from kit.step import Step
-from payment_svc.adapters.repository import PostgresPaymentReader, PostgresPayments
-from payment_svc.application.apply_psp_facts import apply_psp_facts
+from kit.messaging.step import Step
+from kit.runtime.service import Runtime
+from kit.values.clock import system_clock
+from kit.values.ids import new_id
+from payment_svc.adapters.postgres.payments import PostgresPaymentReader, PostgresPayments
+from payment_svc.application.facts.apply_psp_facts import apply_psp_facts
+from payment_svc.application.facts.receive_webhooks import receive_webhooks
 from payment_svc.application.ports import Scope, Webhook
-from payment_svc.application.receive_webhooks import receive_webhooks
 from payment_svc.bootstrap import NAME
 from payment_svc.domain.payment import Payment, PspFact, Source, Status
 from payment_svc.transport.events import SUBSCRIPTIONS

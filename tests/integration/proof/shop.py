@@ -11,10 +11,10 @@ from typing import Any
 import psycopg
 from aiohttp import web
 
-from florin_cli.proof import Audit, Check, Proof, prove
-from florin_cli.proof.audit import BOOKS, ORDERS, PAYMENTS, STOCK
-from ledger_svc.domain.capture import Capture, capture_journal
 from ledger_svc.domain.journal import JournalId
+from ledger_svc.domain.rules.capture import Capture, capture_journal
+from proof import Audit, Check, Proof, prove
+from proof.audit import BOOKS, ORDERS, PAYMENTS, STOCK
 from tests.integration.ledger_svc.books import Ledger
 from tests.support.databases import ServiceDatabase
 

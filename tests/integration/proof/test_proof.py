@@ -7,8 +7,8 @@ from typing import Final
 
 import pytest
 
-from florin_cli.proof import verdict
-from florin_cli.proof.audit import BOOKS, NOTIFICATIONS, ORDERS, PAYMENTS, STOCK
+from proof import verdict
+from proof.audit import BOOKS, NOTIFICATIONS, ORDERS, PAYMENTS, STOCK
 from tests.integration.proof.shop import TOTAL, Shop, named, open_shop
 from tests.support.databases import ServiceDatabase
 

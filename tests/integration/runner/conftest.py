@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from florin_cli.runner.testing import System, running_system
+from runner.testing import System, running_system
 from tests.support.ports import system_settings
 
 STORES = ("postgres", "nats", "redis")

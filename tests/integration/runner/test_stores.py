@@ -13,12 +13,12 @@ import psycopg
 import pytest
 import redis.asyncio
 
-from florin_cli.errors import CommandError
-from florin_cli.runner import control, databases, postgres
-from florin_cli.runner import nats as nats_server
-from florin_cli.runner import redis as redis_server
-from florin_cli.runner.settings import SERVICE_NAMES
-from florin_cli.runner.testing import System, running_system
+from runner import control, databases, postgres
+from runner import nats as nats_server
+from runner import redis as redis_server
+from runner.errors import CommandError
+from runner.settings import SERVICE_NAMES
+from runner.testing import System, running_system
 from tests.integration.runner.conftest import STORES
 from tests.support.ports import system_settings
 

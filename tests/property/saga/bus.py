@@ -9,8 +9,8 @@ from datetime import datetime
 from itertools import count
 from typing import Any, Generic, TypeVar
 
-from kit.events import NewEvent, Received, event_type
-from kit.pump import Handler, Subscriptions
+from kit.messaging.events import NewEvent, Received, event_type
+from kit.messaging.pump import Handler, Subscriptions
 
 S = TypeVar("S")
 
@@ -70,7 +70,7 @@ class Bus:
 
 
 class Service(Generic[S]):
-    """A consumer with its inbox; does in memory what `kit.pump.Pump` does with a database.
+    """A consumer with its inbox; does in memory what `kit.messaging.pump.Pump` does with a database.
 
     Args:
         scope: makes what handlers are given, and the list of what they want done after the commit.

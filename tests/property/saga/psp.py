@@ -9,7 +9,7 @@ from enum import Enum
 from itertools import count
 from typing import Any
 
-from payment_svc.adapters.stripe_gateway import fact_of_intent
+from payment_svc.adapters.stripe.gateway import fact_of_intent
 from payment_svc.application.ports import PspUnavailable, PspUndecided, Webhook
 from payment_svc.domain.payment import Payment, PspFact, Source
 

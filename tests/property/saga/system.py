@@ -16,19 +16,19 @@ from inventory_svc.application import ports as inventory_ports
 from inventory_svc.domain.reservation import State
 from inventory_svc.domain.stock import ProductKey
 from inventory_svc.transport.events import SUBSCRIPTIONS as INVENTORY
-from kit.events import NewEvent, Received
-from kit.trail import Trail
+from kit.messaging.events import NewEvent, Received
+from kit.values.trail import Trail
 from ledger_svc.application import ports as ledger_ports
 from ledger_svc.transport.events import SUBSCRIPTIONS as LEDGER
 from order_svc.application import ports as order_ports
-from order_svc.application.place_orders import Checkout, place_orders, price_checkouts
+from order_svc.application.checkout.place_orders import Checkout, place_orders, price_checkouts
 from order_svc.domain.order import Order, Status
 from order_svc.domain.pricing import CartLine, Price
 from order_svc.transport.events import SUBSCRIPTIONS as ORDER
 from payment_svc.application import ports as payment_ports
-from payment_svc.application.apply_psp_facts import apply_psp_facts
-from payment_svc.application.charge_payments import Charger
-from payment_svc.application.receive_webhooks import receive_webhooks
+from payment_svc.application.charge.charge_payments import Charger
+from payment_svc.application.facts.apply_psp_facts import apply_psp_facts
+from payment_svc.application.facts.receive_webhooks import receive_webhooks
 from payment_svc.domain.payment import PspFact
 from payment_svc.transport.events import SUBSCRIPTIONS as PAYMENT
 from tests.property.saga.bus import Bus, Parcel, Service

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from florin_cli import calls
-from florin_cli.client import ApiError, FieldProblem, StillOpen
-from florin_cli.client.errors import UNREADABLE, decode_error
-from florin_cli.errors import EXIT_NOT_RUNNING, CommandError
+from client import ApiError, FieldProblem, StillOpen
+from client import local as calls
+from client.errors import UNREADABLE, decode_error
+from runner.errors import EXIT_NOT_RUNNING, CommandError
 
 
 def detail(kind: str, **fields: Any) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from florin_cli.catalogue import ITEMS
-from florin_cli.demo import report
-from florin_cli.demo.scenarios import SCENARIOS, THREE_D_SECURE, Act, Play, Scenario
-from florin_cli.demo.story import Mails, Seen, Turn
+from demo import report
+from demo.scenarios import SCENARIOS, THREE_D_SECURE, Act, Play, Scenario
+from demo.shelf import ITEMS
+from demo.story import Mails, Seen, Turn
 from psp_sim.tokens import TOKENS
 
 TWO_SOLD = Scenario(

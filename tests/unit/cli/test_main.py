@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from florin_cli import __main__ as cli
-from florin_cli.errors import EXIT_NOT_RUNNING, EXIT_USAGE, CommandError
+from runner.errors import EXIT_NOT_RUNNING, EXIT_USAGE, CommandError
 
 
 def florin(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -83,7 +83,7 @@ def test_reset_takes_what_a_demo_left_where_no_system_ever_ran(tmp_path: Path) -
 
 
 def test_an_error_shows_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
-    from florin_cli.output import print_error
+    from terminal.output import print_error
 
     print_error(CommandError("The door is [closed].", way_out="Open it."))
     shown = capsys.readouterr().err

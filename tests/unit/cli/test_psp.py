@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from florin_cli.commands.psp import parse_changes
-from florin_cli.errors import CommandError
+from runner.errors import CommandError
 
 
 def test_settings_of_a_group_come_together() -> None:

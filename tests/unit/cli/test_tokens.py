@@ -9,10 +9,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from florin_cli import tokens
-from florin_cli.errors import CommandError
-from florin_cli.runner import secrets
-from florin_cli.runner.settings import Settings
+from runner import secrets, tokens
+from runner.errors import CommandError
+from runner.settings import Settings
 
 
 @pytest.fixture

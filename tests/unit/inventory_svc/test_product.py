@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from inventory_svc.application.rounds import rounds
 from inventory_svc.domain.product import AdjustStock, PutProduct
 from inventory_svc.domain.stock import ProductKey
-from kit.errors import InvalidRequest
+from kit.values.errors import InvalidRequest
 
 MUG = ProductKey("mer_1", "mug")
 

@@ -8,7 +8,7 @@ import pytest
 
 from inventory_svc.domain.reservation import TRANSITIONS, Reservation, ReservationMissing, State, of_order
 from inventory_svc.domain.stock import ProductKey
-from kit.errors import IllegalMove
+from kit.values.errors import IllegalMove
 
 
 def reservation(state: State) -> Reservation:

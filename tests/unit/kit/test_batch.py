@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import psycopg
 import pytest
 
-from kit.batch import Gatherer, one_bad_item_fails_alone
-from kit.errors import Exhausted
+from kit.store.batch import Gatherer, one_bad_item_fails_alone
+from kit.values.errors import Exhausted
 
 Handle = Callable[[list[int]], Awaitable[Sequence[int | Exception]]]
 

@@ -9,8 +9,8 @@ from florin.common.v1.charge_pb2 import StockLine
 from florin.order.v1 import order_pb2
 from florin.order.v1.order_service_pb2 import CreateCheckoutRequest
 
-from kit.errors import InvalidRequest
 from kit.rpc.cards import refuse_card_numbers
+from kit.values.errors import InvalidRequest
 
 CARD_NUMBERS = ["4242424242424242", "4242 4242 4242 4242", "my card 4242-4242-4242-4242, thanks"]
 

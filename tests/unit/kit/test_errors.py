@@ -11,9 +11,9 @@ import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from kit import errors
-from kit.errors import REASONS, EdgeAnswer, Exhausted, FieldProblem, FlorinError, InvalidRequest
 from kit.rpc.status import florin_error, status_of, trailing_metadata
+from kit.values import errors
+from kit.values.errors import REASONS, EdgeAnswer, Exhausted, FieldProblem, FlorinError, InvalidRequest
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("kit", "order_svc", "inventory_svc", "payment_svc", "ledger_svc", "notification_svc")

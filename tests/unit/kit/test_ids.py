@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from kit.ids import new_id
+from kit.values.ids import new_id
 
 
 def test_an_id_is_its_prefix_and_26_characters_that_nobody_misreads() -> None:

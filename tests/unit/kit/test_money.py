@@ -9,7 +9,7 @@ from babel.numbers import format_currency, get_currency_precision
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.money import (
+from kit.values.money import (
     BASIS_POINTS,
     exponent,
     format_minor,

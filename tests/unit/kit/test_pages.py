@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.errors import InvalidRequest
-from kit.pages import PageTokens
+from kit.rpc.pages import PageTokens
+from kit.values.errors import InvalidRequest
 
 TOKENS = PageTokens("a key of this test")
 POSITIONS = st.text(st.characters(exclude_categories=["Cs"]))

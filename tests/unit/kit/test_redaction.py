@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.ids import new_id
-from kit.redaction import contains_card_number, passes_luhn, redact
+from kit.values.ids import new_id
+from kit.values.redaction import contains_card_number, passes_luhn, redact
 
 # Published test numbers: Visa, Mastercard, American Express, Diners, Visa of 13 and 19 digits.
 CARDS = [

@@ -25,8 +25,8 @@ from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from kit.errors import Exhausted, NotFound
 from kit.rpc import Call, Server, Servicer, current_call, pipeline
+from kit.values.errors import Exhausted, NotFound
 
 BUYER = {"x-florin-subject": "usr_1", "x-florin-role": "buyer"}
 OPS = {"x-florin-subject": "usr_ops", "x-florin-role": "ops"}

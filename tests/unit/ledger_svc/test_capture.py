@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_svc.domain.capture import Capture, capture_journal
 from ledger_svc.domain.journal import Journal, JournalId
+from ledger_svc.domain.rules.capture import Capture, capture_journal
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from kit.errors import InvalidRequest, Unavailable
+from kit.values.errors import InvalidRequest, Unavailable
 from ledger_svc.application.post_journals import post_requests
 from ledger_svc.domain.journal import MAX_JOURNALS, Code, Journal, JournalId, Posting
 

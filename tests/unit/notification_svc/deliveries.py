@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from kit.trail import Trail
+from kit.values.trail import Trail
 from notification_svc.domain.delivery import EMAIL, Delivery, Facts, Line, Status, Template
 
 NOON = datetime(2025, 1, 31, 12, 0, tzinfo=UTC)

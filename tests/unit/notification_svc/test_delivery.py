@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.errors import IllegalMove
+from kit.values.errors import IllegalMove
 from notification_svc.domain.delivery import (
     MAX_ATTEMPTS,
     RETRY_PAUSES_S,

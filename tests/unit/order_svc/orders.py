@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from kit.trail import Trail
+from kit.values.trail import Trail
 from order_svc.domain.order import Order, Status
 from order_svc.domain.pricing import PricedLine
 

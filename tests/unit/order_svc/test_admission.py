@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kit.errors import FlorinError, InvalidRequest, Unavailable
-from kit.trail import Trail
-from order_svc.application.admission import Admission
-from order_svc.application.place_orders import Checkout, PricedCheckout
+from kit.values.errors import FlorinError, InvalidRequest, Unavailable
+from kit.values.trail import Trail
+from order_svc.application.checkout.admission import Admission
+from order_svc.application.checkout.place_orders import Checkout, PricedCheckout
 from order_svc.domain.pricing import Quote
 
 PRICE_CHANGED = InvalidRequest("PRICE_CHANGED", "the total is another")

@@ -14,7 +14,7 @@ from florin.inventory.v1.inventory_service_pb2_grpc import (
     add_CatalogueServiceServicer_to_server,
 )
 
-from kit.errors import Unavailable
+from kit.values.errors import Unavailable
 from order_svc.adapters import catalogue as module
 from order_svc.adapters.catalogue import FRESH_S, RemoteCatalogue
 from order_svc.domain.pricing import Price

@@ -9,9 +9,9 @@ from florin.common.v1.charge_pb2 import MANUAL, StockLine
 from florin.order.v1 import order_pb2
 from florin.order.v1.order_service_pb2 import CreateCheckoutRequest
 
-from kit.errors import InvalidRequest
 from kit.rpc import Call, Principal, Role
-from kit.trail import Trail
+from kit.values.errors import InvalidRequest
+from kit.values.trail import Trail
 from order_svc.application.ports import TimelineStep
 from order_svc.domain.order import Status
 from order_svc.domain.pricing import CartLine

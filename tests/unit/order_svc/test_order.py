@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kit.errors import IllegalMove
+from kit.values.errors import IllegalMove
 from order_svc.domain.order import TRANSITIONS, Order, Status
 from tests.unit.order_svc.orders import LATER, NOON, order, order_in
 

@@ -16,7 +16,7 @@ from florin.payment.v1.payment_events_pb2 import PaymentCaptured, PaymentFailed,
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from order_svc.application.advance_orders import apply_event
+from order_svc.application.progress.advance_orders import apply_event
 from order_svc.domain.order import TRANSITIONS, Order, Status
 from tests.unit.order_svc.orders import LATER, order
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.errors import InvalidRequest
+from kit.values.errors import InvalidRequest
 from order_svc.domain import tax
 from order_svc.domain.pricing import MAX_TOTAL_MINOR, CartLine, Price, quote, require_expected
 

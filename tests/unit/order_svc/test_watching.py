@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from kit.errors import Exhausted
-from order_svc.application.watching import Watchers
+from kit.values.errors import Exhausted
+from order_svc.application.progress.watching import Watchers
 from order_svc.domain.order import Order, Status
 from tests.support.waiting import eventually
 from tests.unit.order_svc.orders import LATER, order

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from kit.trail import Trail
+from kit.values.trail import Trail
 from payment_svc.domain.payment import Payment, PspFact, Source, Status
 
 NOON: Final = datetime(2026, 1, 2, 12, tzinfo=UTC)

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from kit.errors import Exhausted
-from payment_svc.application.charge_payments import MAX_CALLS, Charger
+from kit.values.errors import Exhausted
+from payment_svc.application.charge.charge_payments import MAX_CALLS, Charger
 from payment_svc.application.ports import PspRejected, PspUnavailable, PspUndecided
 from payment_svc.domain.payment import Payment, PspFact, Source, Status
 from tests.unit.payment_svc.payments import fact, payment

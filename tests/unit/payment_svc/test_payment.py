@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.errors import IllegalMove
+from kit.values.errors import IllegalMove
 from payment_svc.domain.payment import TRANSITIONS, Payment, PspFact, Status, platform_fee
 from tests.unit.payment_svc.payments import AMOUNT, LATER, TAKEN, fact, payment
 

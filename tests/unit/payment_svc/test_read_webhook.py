@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from kit.errors import InvalidRequest
-from payment_svc.adapters.stripe_webhooks import TOLERANCE_S, read_webhook
+from kit.values.errors import InvalidRequest
+from payment_svc.adapters.stripe.webhooks import TOLERANCE_S, read_webhook
 from payment_svc.domain.payment import Source, Status
 from psp_sim.webhooks import signature
 from tests.unit.payment_svc.test_facts_of_intents import document

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from florin_cli.runner.health import Check, Unhealthy
-from florin_cli.runner.process import SupervisedProcess
-from florin_cli.runner.spec import ProcessSpec
+from runner.health import Check, Unhealthy
+from runner.process import SupervisedProcess
+from runner.spec import ProcessSpec
 
 # Notes its start, and its end if it is asked for it, in the order in which they happen.
 _PROGRAM = """

@@ -11,8 +11,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as grpc_health  # type: ignore[attr-defined]
 
-from florin_cli.runner import health
-from florin_cli.runner.health import Check, Unhealthy
+from runner import health
+from runner.health import Check, Unhealthy
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from florin_cli.runner import migrations
-from florin_cli.runner.spec import StepFailed
+from runner import migrations
+from runner.spec import StepFailed
 
 
 @pytest.fixture

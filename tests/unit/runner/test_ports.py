@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import socket
 
-from florin_cli.runner import ports
-from florin_cli.runner.settings import Settings
+from runner import ports
+from runner.settings import Settings
 from tests.support.ports import port_block
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from florin_cli.runner import privilege
+from runner import privilege
 
 SOMEBODY = pwd.struct_passwd(("somebody", "x", 4711, 4711, "", "/", "/bin/sh"))
 

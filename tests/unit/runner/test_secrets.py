@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from florin_cli.errors import CommandError
-from florin_cli.runner import secrets
-from florin_cli.runner.settings import Settings
+from runner import secrets
+from runner.errors import CommandError
+from runner.settings import Settings
 
 
 @pytest.fixture

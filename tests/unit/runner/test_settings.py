@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from florin_cli.runner.settings import Settings
+from runner.settings import Settings
 
 CONTRACT_PORTS = {
     "FLORIN_EDGE_PORT": 8080,

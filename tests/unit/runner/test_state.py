@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from florin_cli.commands.status import report
-from florin_cli.runner import leftovers, state
-from florin_cli.runner.settings import Settings
-from florin_cli.runner.state import ProcessState, State
+from runner import leftovers, state
+from runner.settings import Settings
+from runner.state import ProcessState, State
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from florin_cli.runner.spec import DataLost, Node, Step, StepFailed
-from florin_cli.runner.supervisor import Supervisor
-from florin_cli.runner.trouble import Trouble
+from runner.spec import DataLost, Node, Step, StepFailed
+from runner.supervisor import Supervisor
+from runner.trouble import Trouble
 from tests.unit.runner.fakes import Stage, until, until_healthy_again
 
 

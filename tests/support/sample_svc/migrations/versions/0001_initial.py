@@ -1,6 +1,6 @@
 """The messaging tables and `effects`."""
 
-from kit.migrations import run_sql, sql_of
+from kit.store.migrations import run_sql, sql_of
 
 revision = "0001"
 down_revision = None
@@ -18,6 +18,6 @@ END $$;
 
 def upgrade() -> None:
     """Make the tables."""
-    run_sql(sql_of("kit", "sql/messaging.sql"))
-    run_sql(sql_of("kit", "sql/messaging_grants.sql"))
+    run_sql(sql_of("kit", "store/sql/messaging.sql"))
+    run_sql(sql_of("kit", "store/sql/messaging_grants.sql"))
     run_sql(_EFFECTS)

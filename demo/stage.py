@@ -1,0 +1,71 @@
+"""The system the demo runs on: its own ports and data, gone when it is over."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner import control, ports
+from runner.control import DEMO_FOLDER
+from runner.port_blocks import port_block, settings_in
+from runner.settings import Settings
+from runner.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A running system that belongs to this demo alone."""
+
+    settings: Settings
+    # Whether logs and e-mails can still be read when the demo is over.
+    data_is_kept: bool
+
+
+@contextmanager
+def set_stage(base: Settings, *, on_progress: Callable[[State], None] = lambda _: None) -> Iterator[Stage]:
+    """A healthy system with nothing in it, stopped at the end whatever happens.
+
+    It has the usual ports if they are free, so that what the demo prints can be tried elsewhere,
+    and others if anything listens there, for instance the system of `florin up`. Its data are in a
+    folder of their own, kept until the next demo; a second demo at the same time uses a temporary
+    one.
+
+    Raises:
+        CommandError: the system did not come up; it has been stopped again.
+    """
+    with ExitStack() as stack:
+        folder = base.data_dir / DEMO_FOLDER
+        own = _own_settings(base, data_dir=folder)
+        data_is_kept = control.running(own) is None
+        if not data_is_kept:
+            folder = Path(stack.enter_context(_temporary_folder())) / "data"
+            own = _own_settings(base, data_dir=folder)
+        if ports.taken(ports.wanted(own), host=own.bind_host):
+            block = stack.enter_context(port_block())
+            own = _own_settings(base, data_dir=folder, **settings_in(block))
+        control.reset(own)
+        # Also if the start fails half-way or is interrupted.
+        stack.callback(control.stop, own)
+        # The kernel ends it with us, should we be killed.
+        control.start(own, on_progress=on_progress, dies_with_caller=True)
+        yield Stage(own, data_is_kept)
+
+
+def _own_settings(base: Settings, **own: Any) -> Settings:
+    """The user's settings, without what would reach beyond a demo: their stores and mail server."""
+    bundled = {"postgres_url": None, "nats_url": None, "redis_url": None}
+    return base.model_copy(update={**bundled, "mailbox_dir": None, "smtp_url": "", **own})
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[str]:
+    folder = tempfile.mkdtemp(prefix="florin-demo-")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

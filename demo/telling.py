@@ -1,0 +1,76 @@
+"""The demo in order: shelf, buyers, e-mails, proof, one order's way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from client import Order, TimelineStep
+from client import local as calls
+from demo import mail, play
+from demo import shelf as catalogue
+from demo.bars import Bars
+from demo.scenarios import SCENARIOS, THREE_D_SECURE
+from demo.stage import Stage
+from demo.story import Seen, Story
+from proof import SETTLING_S, Proof, prove
+from proof.local import audit_of
+from runner.settings import Settings
+
+# The proof of so few orders takes a second; a machine that does much else gets a minute.
+_PROOF_DEADLINE_S: Final = 60.0
+
+# An order's end is a moment younger in the database's eyes than in ours.
+_CLOCK_MARGIN_S: Final = 0.5
+
+
+async def tell(stage: Stage, bars: Bars, *, start_s: float) -> Story:
+    """The whole story of one demo on a system that has just been started."""
+    began_at = time.monotonic()
+    settings = stage.settings
+    bars.begin("Filling the shelf")
+    async with calls.merchant(settings, catalogue.MERCHANT) as merchant:
+        await catalogue.stock_shelf(merchant)
+    bars.begin("Buying", play.buyers_in(SCENARIOS))
+    seen = await play.perform(settings, SCENARIOS, on_progress=bars.advance)
+    bars.begin("Reading the mailbox")
+    orders = [turn.order for each in seen for turn in each.turns if turn.order is not None]
+    mails = await mail.collect(settings.mailbox, frozenset(order.id for order in orders if order.ended))
+    bars.begin("Proving the books")
+    proof = await _prove(settings, orders)
+    example = _example(seen)
+    return Story(
+        seen=tuple(seen),
+        example=example,
+        example_steps=tuple(await _timeline(settings, example)),
+        mails=mails,
+        proof=proof,
+        start_s=start_s,
+        play_s=time.monotonic() - began_at,
+    )
+
+
+def _example(seen: Sequence[Seen]) -> Order | None:
+    """An order with the longest way: one that had to be confirmed at the bank."""
+    turns = [turn for each in seen if each.scenario is THREE_D_SECURE for turn in each.turns]
+    return next((turn.order for turn in turns if turn.order is not None), None)
+
+
+async def _timeline(settings: Settings, order: Order | None) -> list[TimelineStep]:
+    if order is None:
+        return []
+    async with calls.ops(settings) as edge:
+        return await edge.timeline(order.id)
+
+
+async def _prove(settings: Settings, orders: Sequence[Order]) -> Proof:
+    """What `florin prove` says, once no order is too young for it to look at."""
+    last_end = max((order.ended_at for order in orders if order.ended_at), default=None)
+    if last_end is not None:
+        age_s = (datetime.now(UTC) - last_end).total_seconds()
+        await asyncio.sleep(max(0.0, SETTLING_S + _CLOCK_MARGIN_S - age_s))
+    async with asyncio.timeout(_PROOF_DEADLINE_S):
+        return await prove(audit_of(settings))

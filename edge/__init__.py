@@ -1,0 +1,9 @@
+"""The edge: an Envoy configuration made from the protos and a handful of settings.
+
+`write_config` is all that a runner needs; `envoy_command` says how to start what it wrote.
+"""
+
+from edge.config import bootstrap, envoy_command, write_config
+from edge.settings import EdgeSettings, Endpoint
+
+__all__ = ["EdgeSettings", "Endpoint", "bootstrap", "envoy_command", "write_config"]

@@ -1,0 +1,1 @@
+"""What is there of it, and who gets it."""

@@ -1,0 +1,1 @@
+"""Events: stored with their effect, sent until confirmed, acted on once."""

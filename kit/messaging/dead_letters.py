@@ -1,0 +1,55 @@
+"""Events that could not be handled: kept in Postgres with their error until a person has looked at them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kit.store.database import Connection
+from kit.values.ids import NewId
+from kit.values.redaction import redact
+
+# Long enough for any exception's message, short enough to read in a list.
+_MAX_ERROR_LENGTH = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One event a consumer gave up on."""
+
+    consumer: str
+    event_id: str
+    type: str
+    aggregate_id: str
+    payload: bytes
+    headers: Mapping[str, str]
+    error: str
+    attempts: int
+
+
+async def bury(connection: Connection, letter: DeadLetter, new_id: NewId) -> None:
+    """Store a dead letter, or open the one that is there again: a replayed event has failed once more.
+
+    Its attempts grow with each burial, which tells whoever closes a letter that it was buried again
+    meanwhile. What was discarded stays so.
+    """
+    await connection.execute(
+        "INSERT INTO dead_letters (id, consumer, event_id, type, aggregate_id, payload, headers, error,"
+        " attempts) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " ON CONFLICT (consumer, event_id) DO UPDATE SET error = excluded.error,"
+        " attempts = greatest(dead_letters.attempts + 1, excluded.attempts), acknowledged_at = NULL,"
+        " outcome = NULL"
+        " WHERE dead_letters.outcome IS DISTINCT FROM 'discarded'",
+        (
+            new_id("dl"),
+            letter.consumer,
+            letter.event_id,
+            letter.type,
+            letter.aggregate_id,
+            letter.payload,
+            json.dumps(dict(letter.headers)),
+            redact(letter.error)[:_MAX_ERROR_LENGTH],
+            letter.attempts,
+        ),
+    )

@@ -1,0 +1,114 @@
+"""Events as the services see them: typed messages with an id, a trail and a contract.
+
+Names, owners and consumers of events are options of their protobuf messages
+(`florin.common.v1.event`); this module is the only reader of those options.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from florin.common.v1 import options_pb2
+from google.protobuf.message import Message
+
+from kit.values.trail import Trail
+
+M = TypeVar("M", bound=Message)
+
+# More shards than a service will have replicas, few enough to list. Fixed: changing it reorders aggregates.
+SHARDS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """The contract of one kind of event.
+
+    Attributes:
+        name: `noun.verbed`, e.g. `stock.reserved`.
+        owner: short name of the service that emits it, e.g. `inventory`.
+        consumers: services that have to confirm it.
+        message: the protobuf class.
+    """
+
+    name: str
+    owner: str
+    consumers: frozenset[str]
+    message: type[Message]
+
+    def subject(self, aggregate_id: str) -> str:
+        """Return the NATS subject of an event of this kind that belongs to the aggregate."""
+        return f"florin.{self.owner}.{self.token}.{shard_of(aggregate_id)}"
+
+    def subject_filter(self, shard: int | None = None) -> str:
+        """Return the filter that matches this kind of event, in one shard or in all."""
+        return f"florin.{self.owner}.{self.token}.{'*' if shard is None else shard}"
+
+    @property
+    def token(self) -> str:
+        """The name as one subject token: `stock_reserved`."""
+        return self.name.replace(".", "_")
+
+
+# Contracts that were read already: reading options is slow and an event is made often.
+_types: dict[str, EventType] = {}
+
+
+def shard_of(aggregate_id: str) -> int:
+    """Return the shard of an aggregate; all its events share one, so their order is kept."""
+    return zlib.crc32(aggregate_id.encode()) % SHARDS
+
+
+def event_type(message: type[Message]) -> EventType:
+    """Return the contract of an event message.
+
+    Raises:
+        TypeError: the message has no `florin.common.v1.event` option.
+    """
+    known = _types.get(message.DESCRIPTOR.full_name)
+    if known is not None:
+        return known
+    options = message.DESCRIPTOR.GetOptions()
+    if not options.HasExtension(options_pb2.event):
+        raise TypeError(f"{message.DESCRIPTOR.full_name} is not an event: it has no event option")
+    option = options.Extensions[options_pb2.event]
+    owner = message.DESCRIPTOR.full_name.split(".")[1]
+    type_ = EventType(option.type, owner, frozenset(option.consumers), message)
+    _types[message.DESCRIPTOR.full_name] = type_
+    return type_
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to be emitted by the step that is under way.
+
+    Attributes:
+        message: what happened.
+        aggregate_id: order it belongs to; decides the shard and with it the order of delivery.
+        trail: handed on from whatever caused it.
+    """
+
+    message: Message
+    aggregate_id: str
+    trail: Trail
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Generic[M]):
+    """An event as a handler gets it.
+
+    Attributes:
+        id: event id, the inbox key.
+        message: what happened.
+        trail: correlation id and trace of the consumer's own span.
+        time: when its producer committed it.
+        attempt: 1 for the first delivery; grows with each resend.
+    """
+
+    id: str
+    message: M
+    trail: Trail
+    time: datetime
+    attempt: int = 1

@@ -1,0 +1,1 @@
+"""The life of a service process and what its environment tells it."""

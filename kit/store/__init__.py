@@ -1,0 +1,1 @@
+"""Postgres: connections, batches that share a commit, migrations."""

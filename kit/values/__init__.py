@@ -1,0 +1,1 @@
+"""Values that everything else is made of; nothing in here does anything."""

@@ -1,0 +1,1 @@
+"""Posting rules, one file each: what is posted when something happens."""

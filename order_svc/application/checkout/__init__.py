@@ -1,0 +1,1 @@
+"""Taking checkouts in: admission, prices, orders."""

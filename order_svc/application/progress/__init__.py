@@ -1,0 +1,1 @@
+"""Following orders to their end, and telling those who watch."""

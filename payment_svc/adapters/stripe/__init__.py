@@ -1,0 +1,1 @@
+"""Stripe, or the simulator that speaks its protocol."""

@@ -1,0 +1,1 @@
+"""Charging: on record first, then at the PSP."""

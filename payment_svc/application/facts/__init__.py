@@ -1,0 +1,1 @@
+"""A PSP's word, whichever way it came."""

@@ -1,0 +1,12 @@
+"""The money proof: what must hold of every cent and every unit, looked up in what is stored.
+
+It reads and never writes, works while the system is under load, and trusts no service: the databases and
+the PSP's own list are compared with each other.
+"""
+
+from proof.agreement import SETTLING_S
+from proof.audit import Audit
+from proof.checks import CHECKS, prove
+from proof.verdict import Check, Proof
+
+__all__ = ["CHECKS", "SETTLING_S", "Audit", "Check", "Proof", "prove"]

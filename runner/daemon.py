@@ -1,0 +1,147 @@
+"""The process behind `florin up`: `python -m runner.daemon [NAME …]`.
+
+It holds a lock on the data directory, so that one directory has one supervisor, and writes the
+state file that everything else reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import IO, Final
+
+from runner import leftovers, ports, secrets, state, system
+from runner.errors import CommandError
+from runner.settings import Settings
+from runner.spec import Node
+from runner.supervisor import Supervisor
+from runner.trouble import Trouble
+
+# A supervisor that was asked to stop a moment ago may still hold the lock.
+_LOCK_DEADLINE_S: Final = 5.0
+
+# Outgoing connections that happen to sit on a port of ours are mostly requests and soon over.
+_PASSING_CONNECTION_S: Final = 5.0
+
+# Changes are written at once; this often when there are none, to show that we live.
+_HEARTBEAT_S: Final = 1.0
+
+log = logging.getLogger("florin.supervisor")
+
+
+def main() -> None:
+    """Runs the system, or the named parts of it and what they need, until SIGTERM."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    settings = Settings()
+    for folder in (settings.run_dir, settings.logs_dir):
+        folder.mkdir(parents=True, exist_ok=True)
+    with _lock(settings) as lock:
+        try:
+            nodes = _prepare(settings, only=sys.argv[1:])
+        except CommandError as error:
+            log.error("start refused: %s", error.message)
+            state.write(settings, phase="failed", error=_trouble(error))
+            sys.exit(1)
+        asyncio.run(_supervise(settings, nodes, lock))
+
+
+def _lock(settings: Settings) -> IO[str]:
+    file = (settings.run_dir / "lock").open("a")
+    deadline = time.monotonic() + _LOCK_DEADLINE_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                log.error("another supervisor holds %s", file.name)
+                sys.exit(1)
+            time.sleep(0.05)
+
+
+def _prepare(settings: Settings, *, only: Sequence[str]) -> list[Node]:
+    left = state.read(settings)
+    state.write(settings, phase="starting")
+    if left is not None:
+        leftovers.end(left)
+    hold_dir = settings.run_dir / "hold"
+    hold_dir.mkdir(exist_ok=True)
+    for hold in hold_dir.iterdir():
+        hold.unlink()
+    nodes = system.nodes(settings, secrets.ensure(settings), only=only)
+    if taken := _taken_ports(settings, nodes):
+        raise CommandError(
+            f"Not started: {'; '.join(str(each) for each in taken)}.",
+            way_out=f"End that program, or set {', '.join(each.variable for each in taken)}.",
+        )
+    return nodes
+
+
+def _taken_ports(settings: Settings, nodes: Sequence[Node]) -> list[ports.Taken]:
+    """Our ports that others have, once those that are only passing through had time to leave."""
+    wanted = ports.wanted(settings, only={node.name for node in nodes})
+    deadline = time.monotonic() + _PASSING_CONNECTION_S
+    while taken := ports.taken(wanted, host=settings.bind_host):
+        if any(each.listens for each in taken) or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    return taken
+
+
+async def _supervise(settings: Settings, nodes: Sequence[Node], lock: IO[str]) -> None:
+    stop, changed = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for stop_signal in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(stop_signal, stop.set)
+    supervisor = Supervisor(nodes, hold_dir=settings.run_dir / "hold", on_change=changed.set)
+    run = asyncio.create_task(supervisor.run(stop))
+    came_up = False
+    while not run.done():
+        came_up = came_up or supervisor.healthy
+        phase: state.Phase = "stopping" if stop.is_set() else "up" if came_up else "starting"
+        changed.clear()
+        if not _publish(settings, supervisor, phase, lock):
+            log.error("the data directory was removed; ending the system that lived in it")
+            stop.set()
+            await run
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_HEARTBEAT_S):
+                await _either(run, changed)
+    await run
+    _publish(settings, supervisor, "stopped", lock)
+
+
+def _publish(settings: Settings, supervisor: Supervisor, phase: state.Phase, lock: IO[str]) -> bool:
+    """Writes the state; False if the data directory is not the one we locked any more."""
+    processes = list(supervisor.processes.values())
+    try:
+        if not os.path.samestat(os.fstat(lock.fileno()), os.stat(lock.name)):
+            return False
+        state.write(settings, phase=phase, processes=processes, error=supervisor.error)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+async def _either(run: asyncio.Task[None], changed: asyncio.Event) -> None:
+    waiter = asyncio.create_task(changed.wait())
+    try:
+        await asyncio.wait({run, waiter}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiter.cancel()
+
+
+def _trouble(error: CommandError) -> Trouble:
+    return Trouble(error.message, way_out=error.way_out, detail=error.detail)
+
+
+if __name__ == "__main__":
+    main()

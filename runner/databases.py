@@ -1,0 +1,130 @@
+"""A database for each service, its owner, and a role for it that may do no more than it must."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+
+from runner import postgres
+from runner.secrets import AUDITOR, Secrets
+from runner.settings import SERVICE_NAMES, ServiceName, Settings
+from runner.spec import StepFailed
+
+# What the step that makes them is called in the table.
+STEP: Final = "databases"
+
+_CONNECT_DEADLINE_S: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One service's database and its two roles."""
+
+    name: str
+
+    @property
+    def owner(self) -> str:
+        """Runs the migrations and owns every table."""
+        return f"{self.name}_owner"
+
+    @property
+    def role(self) -> str:
+        """What the service connects as: it may do what the migrations grant."""
+        return self.name
+
+
+def of(service: ServiceName) -> Database:
+    """The database of `service`."""
+    return Database(f"florin_{service.removesuffix('_svc')}")
+
+
+async def ensure(settings: Settings, secrets: Secrets) -> None:
+    """Makes every role and database that is not there yet, and sets who may do what in them.
+
+    All of it can be repeated, so a start that was cut off is completed by the next.
+
+    Raises:
+        StepFailed: Postgres refused.
+    """
+    databases = [of(service) for service in SERVICE_NAMES]
+    try:
+        async with await connect(settings, secrets, "postgres") as connection:
+            await _ensure_roles(connection, secrets, databases)
+            for database in await _missing(connection, databases):
+                await _create(connection, database)
+            for database in databases:
+                await _restrict_access(connection, database)
+        for database in databases:
+            async with await connect(settings, secrets, database.name) as connection:
+                await _restrict_schema(connection, database)
+    except psycopg.Error as error:
+        raise StepFailed(f"Postgres refused: {error}") from error
+
+
+async def connect(settings: Settings, secrets: Secrets, database: str) -> psycopg.AsyncConnection[Any]:
+    """A connection to `database` as the superuser, each statement its own transaction."""
+    return await psycopg.AsyncConnection.connect(
+        postgres.superuser_url(settings, secrets, database=database),
+        autocommit=True,
+        connect_timeout=_CONNECT_DEADLINE_S,
+        application_name="florin runner",
+    )
+
+
+async def _ensure_roles(
+    connection: psycopg.AsyncConnection[Any], secrets: Secrets, databases: list[Database]
+) -> None:
+    rows = await (await connection.execute("SELECT rolname FROM pg_roles")).fetchall()
+    present = {row[0] for row in rows}
+    wanted = [AUDITOR, *(name for each in databases for name in (each.owner, each.role))]
+    for role in wanted:
+        if role in present:
+            continue
+        await connection.execute(
+            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
+                sql.Identifier(role), sql.Literal(secrets.postgres_passwords[role])
+            )
+        )
+        if role == AUDITOR:
+            grant = sql.SQL("GRANT pg_read_all_data TO {}")
+            await connection.execute(grant.format(sql.Identifier(role)))
+
+
+async def _missing(connection: psycopg.AsyncConnection[Any], databases: list[Database]) -> list[Database]:
+    rows = await (await connection.execute("SELECT datname FROM pg_database")).fetchall()
+    present = {row[0] for row in rows}
+    return [database for database in databases if database.name not in present]
+
+
+async def _create(connection: psycopg.AsyncConnection[Any], database: Database) -> None:
+    name, owner = sql.Identifier(database.name), sql.Identifier(database.owner)
+    # Where we are no superuser, as on managed servers, we must be a member of the owner.
+    await connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(owner))
+    await connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner))
+
+
+async def _restrict_access(connection: psycopg.AsyncConnection[Any], database: Database) -> None:
+    for statement in (
+        sql.SQL("REVOKE ALL ON DATABASE {name} FROM PUBLIC"),
+        sql.SQL("GRANT CONNECT ON DATABASE {name} TO {role}, {auditor}"),
+    ):
+        await connection.execute(
+            statement.format(
+                name=sql.Identifier(database.name),
+                role=sql.Identifier(database.role),
+                auditor=sql.Identifier(AUDITOR),
+            )
+        )
+
+
+async def _restrict_schema(connection: psycopg.AsyncConnection[Any], database: Database) -> None:
+    owner, role = sql.Identifier(database.owner), sql.Identifier(database.role)
+    for statement in (
+        sql.SQL("ALTER SCHEMA public OWNER TO {owner}"),
+        sql.SQL("REVOKE ALL ON SCHEMA public FROM PUBLIC"),
+        sql.SQL("GRANT USAGE ON SCHEMA public TO {role}"),
+    ):
+        await connection.execute(statement.format(owner=owner, role=role))

@@ -1,0 +1,147 @@
+"""The five services, their migrations and the PSP simulator."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from runner import databases, health, migrations, nats, postgres, redis
+from runner.secrets import Secrets
+from runner.settings import SERVICE_NAMES, ServiceName, Settings
+from runner.spec import Node, ProcessSpec, Step
+
+PSP_SIM: Final = "psp_sim"
+
+# A service finishes its batches, flushes its spans and closes its pools in this time.
+_STOP_GRACE_S: Final = 15.0
+
+# The services that call the PSP; no other has its keys.
+_CALL_PSP: Final = frozenset({"payment_svc"})
+
+# Of the runner's own settings, these hold the keys to everything; no service may see them.
+_RUNNER_ONLY: Final = frozenset({"FLORIN_POSTGRES_URL"})
+
+
+def replica_names(settings: Settings, service: ServiceName) -> list[str]:
+    """What the replicas of `service` are called: `order_svc`, `order_svc-2`, …"""
+    count = len(settings.service_ports(service))
+    return [service if index == 0 else f"{service}-{index + 1}" for index in range(count)]
+
+
+def databases_step(settings: Settings, secrets: Secrets) -> Step:
+    """Makes what the migrations and the services connect to."""
+
+    async def run() -> None:
+        await databases.ensure(settings, secrets)
+
+    return Step(name=databases.STEP, run=run, needs=(postgres.NAME,))
+
+
+def psp_sim_spec(settings: Settings, secrets: Secrets, *, cwd: Path) -> ProcessSpec:
+    """The payment service provider that needs no account."""
+    return ProcessSpec(
+        name=PSP_SIM,
+        command=_module(PSP_SIM),
+        check=health.http(settings.local_host, settings.psp_sim_port, "/_sim/health"),
+        port=settings.psp_sim_port,
+        env=_common_environment(settings, secrets) | _psp_environment(secrets),
+        log_path=settings.logs_dir / f"{PSP_SIM}.log",
+        cwd=cwd,
+        stop_grace_s=_STOP_GRACE_S,
+    )
+
+
+def service_nodes(settings: Settings, secrets: Secrets, *, cwd: Path) -> list[Node]:
+    """Each service's migration and every one of its replicas."""
+    nodes: list[Node] = []
+    for service in SERVICE_NAMES:
+        env = _service_environment(settings, secrets, service)
+        nodes.append(migrations.step(settings, secrets, service, env=env, cwd=cwd))
+        ports = settings.service_ports(service)
+        nodes.extend(
+            _replica(settings, secrets, service, index=index, port=port, cwd=cwd)
+            for index, port in enumerate(ports)
+        )
+    return nodes
+
+
+def _replica(
+    settings: Settings,
+    secrets: Secrets,
+    service: ServiceName,
+    *,
+    index: int,
+    port: int,
+    cwd: Path,
+) -> ProcessSpec:
+    name = replica_names(settings, service)[index]
+    database = databases.of(service)
+    kind = service.removesuffix("_svc").upper()
+    psp = (PSP_SIM,) if service in _CALL_PSP else ()
+    return ProcessSpec(
+        name=name,
+        command=_module(service, "serve"),
+        check=health.GrpcCheck(settings.local_host, port),
+        port=port,
+        env=_service_environment(settings, secrets, service)
+        | {
+            "FLORIN_DATABASE_URL": postgres.url(
+                settings, secrets, role=database.role, database=database.name
+            ),
+            f"FLORIN_{kind}_PORT": str(port),
+            "FLORIN_REPLICA_INDEX": str(index),
+            "FLORIN_REPLICA_COUNT": str(len(settings.service_ports(service))),
+        },
+        needs=(migrations.step_name(service), nats.NAME, redis.NAME, *psp),
+        log_path=settings.logs_dir / f"{name}.log",
+        cwd=cwd,
+        stop_grace_s=_STOP_GRACE_S,
+    )
+
+
+def _common_environment(settings: Settings, secrets: Secrets) -> dict[str, str]:
+    host = settings.local_host
+    given = {name: value for name, value in os.environ.items() if name not in _RUNNER_ONLY}
+    ports = {
+        f"FLORIN_{field.upper()}": str(getattr(settings, field))
+        for field in type(settings).model_fields
+        if field.endswith("_port")
+    }
+    return (
+        given
+        | ports
+        | {
+            "PYTHONUNBUFFERED": "1",
+            "FLORIN_DATA_DIR": str(settings.data_dir),
+            "FLORIN_BIND_HOST": settings.bind_host,
+            "FLORIN_NATS_URL": nats.url(settings),
+            "FLORIN_REDIS_URL": redis.url(settings),
+            "FLORIN_PSP_BASE_URL": f"http://{host}:{settings.psp_sim_port}",
+            "FLORIN_PAGE_TOKEN_KEY": secrets.page_token_key,
+            "FLORIN_INVENTORY_TARGET": f"{host}:{settings.inventory_port}",
+            "FLORIN_MAILBOX_DIR": str(settings.mailbox),
+            "FLORIN_SMTP_URL": settings.smtp_url,
+            "FLORIN_OTLP_ENDPOINT": settings.otlp_endpoint,
+            "FLORIN_TRACE_SAMPLE_RATIO": str(settings.trace_sample_ratio),
+            "FLORIN_LOG_FORMAT": settings.log_format,
+        }
+    )
+
+
+def _service_environment(settings: Settings, secrets: Secrets, service: ServiceName) -> dict[str, str]:
+    psp = _psp_environment(secrets) if service in _CALL_PSP else {}
+    return _common_environment(settings, secrets) | psp
+
+
+def _psp_environment(secrets: Secrets) -> dict[str, str]:
+    """The keys to the PSP: for the simulator and the one service that calls it."""
+    return {
+        "FLORIN_PSP_API_KEY": secrets.psp_api_key,
+        "FLORIN_PSP_WEBHOOK_SECRET": secrets.psp_webhook_secret,
+    }
+
+
+def _module(name: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name, *arguments)

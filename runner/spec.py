@@ -1,0 +1,66 @@
+"""What the supervisor is told: a table of programs and of steps between them."""
+
+from __future__ import annotations
+
+import pwd
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runner.health import Check
+
+
+class DataLost(Exception):
+    """Data that must not be made up again is gone; the message says what, and what to do."""
+
+
+class StepFailed(Exception):
+    """A step did not succeed; the message says what went wrong, `detail` what it wrote."""
+
+    def __init__(self, message: str, *, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
+
+
+async def _nothing() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSpec:
+    """One program of the system."""
+
+    name: str
+    # Empty: it runs elsewhere (an external store) and is only watched.
+    command: tuple[str, ...]
+    check: Check
+    log_path: Path
+    cwd: Path
+    port: int | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    # Names of what must be healthy, or done, before the first start.
+    needs: tuple[str, ...] = ()
+    # Its own directory, reported by `status` and watched for loss.
+    data_dir: Path | None = None
+    # Runs before every start. Raises DataLost to refuse all further ones.
+    prepare: Callable[[], Awaitable[None]] = _nothing
+    user: pwd.struct_passwd | None = None
+    # Paths that `user` has to get to.
+    reaches: tuple[Path, ...] = ()
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_grace_s: float = 10.0
+    # What the kernel sends it when the supervisor dies.
+    death_signal: signal.Signals = signal.SIGKILL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Something done once between two processes, such as a migration."""
+
+    name: str
+    run: Callable[[], Awaitable[None]]
+    needs: tuple[str, ...] = ()
+
+
+Node = ProcessSpec | Step
