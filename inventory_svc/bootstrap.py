@@ -8,10 +8,10 @@ from typing import Final, TypeVar
 
 from florin.inventory.v1 import inventory_service_pb2_grpc as api
 from florin.inventory.v1.inventory_events_pb2 import (
-    StockCommitted,
     StockRejected,
     StockReleased,
     StockReserved,
+    StockSold,
 )
 from florin.inventory.v1.inventory_pb2 import Product as ProductMessage
 
@@ -39,7 +39,7 @@ C = TypeVar("C")
 
 NAME: Final = "inventory_svc"
 
-EMITS: Final = (StockReserved, StockRejected, StockCommitted, StockReleased)
+EMITS: Final = (StockReserved, StockRejected, StockSold, StockReleased)
 
 
 def scope(step: Step) -> Scope:

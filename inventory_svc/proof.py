@@ -8,8 +8,8 @@ from typing import Final
 STOCK_CONSERVED: Final = """
 WITH lines AS (
     SELECT r.merchant_id, l.sku,
-        sum(l.quantity) FILTER (WHERE r.state = 'HELD') AS held,
-        sum(l.quantity) FILTER (WHERE r.state = 'COMMITTED') AS committed
+        sum(l.quantity) FILTER (WHERE r.status = 'HELD') AS held,
+        sum(l.quantity) FILTER (WHERE r.status = 'SOLD') AS sold_on_record
     FROM reservations r JOIN reservation_lines l ON l.reservation_id = r.id
     GROUP BY r.merchant_id, l.sku
 ), adjusted AS (
@@ -17,13 +17,13 @@ WITH lines AS (
 )
 SELECT merchant_id, sku, p.on_hand, p.reserved, p.sold, p.received,
     coalesce(lines.held, 0) AS held,
-    coalesce(lines.committed, 0) AS committed,
+    coalesce(lines.sold_on_record, 0) AS sold_on_record,
     coalesce(adjusted.received, 0) AS adjusted
 FROM products p FULL JOIN lines USING (merchant_id, sku) FULL JOIN adjusted USING (merchant_id, sku)
 WHERE p.received IS DISTINCT FROM p.on_hand + p.sold
     OR p.reserved NOT BETWEEN 0 AND p.on_hand
     OR p.reserved IS DISTINCT FROM coalesce(lines.held, 0)
-    OR p.sold IS DISTINCT FROM coalesce(lines.committed, 0)
+    OR p.sold IS DISTINCT FROM coalesce(lines.sold_on_record, 0)
     OR p.received IS DISTINCT FROM coalesce(adjusted.received, 0)
 ORDER BY merchant_id, sku
 """
@@ -31,6 +31,6 @@ ORDER BY merchant_id, sku
 # Holds whose payment should have ended long ago.
 STUCK_RESERVATIONS: Final = """
 SELECT order_id, id, created_at, expires_at FROM reservations
-WHERE state = 'HELD' AND expires_at < now()
+WHERE status = 'HELD' AND expires_at < now()
 ORDER BY expires_at
 """

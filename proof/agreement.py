@@ -36,7 +36,7 @@ FROM (
 ) AS line
 GROUP BY order_id, id, payment_id
 """
-_RESERVED: Final = "SELECT order_id, state FROM reservations WHERE state IN ('HELD', 'COMMITTED')"
+_RESERVED: Final = "SELECT order_id, status FROM reservations WHERE status IN ('HELD', 'SOLD')"
 _KNOWN_ORDERS: Final = "SELECT id FROM orders WHERE id = ANY(%s)"
 
 
@@ -116,7 +116,7 @@ def _contradictions(order_id: str, order: _Order, evidence: _Evidence) -> Iterat
     stock = evidence.stock.get(order_id, "free")
     if order.status == "COMPLETED":
         yield from _of_completed(order, capture, journals)
-        if stock != "COMMITTED":
+        if stock != "SOLD":
             yield f"is COMPLETED but its stock is {stock}"
         return
     if capture is not None and capture.captured != capture.refunded:
@@ -124,7 +124,7 @@ def _contradictions(order_id: str, order: _Order, evidence: _Evidence) -> Iterat
         yield f"is {order.status} but {kept} {capture.currency} of {capture.payment_id} are kept"
     if capture is None and journals:
         yield f"is {order.status} and never captured but journal {journals[0].id} is posted"
-    if stock == "COMMITTED" or (stock == "HELD" and order.ended_s_ago > _RELEASE_S):
+    if stock == "SOLD" or (stock == "HELD" and order.ended_s_ago > _RELEASE_S):
         yield f"is {order.status} but its stock is {stock}"
 
 
@@ -186,7 +186,7 @@ def _expected_lines(capture: _Capture) -> dict[str, int]:
 async def _strays(audit: Audit, evidence: _Evidence) -> dict[str, str]:
     """Captures, journals and sales of orders that do not exist, and journals without a capture."""
     problems: dict[str, str] = {}
-    sold = [order_id for order_id, state in evidence.stock.items() if state == "COMMITTED"]
+    sold = [order_id for order_id, state in evidence.stock.items() if state == "SOLD"]
     elsewhere = {*evidence.captures, *evidence.journals, *sold} - evidence.orders.keys()
     known = {row[0] for row in await audit.rows(ORDERS, _KNOWN_ORDERS, (sorted(elsewhere),))}
     for order_id in elsewhere - known:

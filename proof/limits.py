@@ -38,11 +38,11 @@ async def stock_conserved(audit: Audit) -> Finding:
     """Every unit that was received is free, reserved or sold, and each of those for a reason on record."""
     problems: dict[str, str] = {}
     for row in await audit.rows(STOCK, STOCK_CONSERVED):
-        merchant_id, sku, on_hand, reserved, sold, received, held, committed, adjusted = row
+        merchant_id, sku, on_hand, reserved, sold, received, held, sold_on_record, adjusted = row
         product = f"{merchant_id}/{sku}"
         problems[product] = (
             f"{product}: received {received}, on hand {on_hand}, reserved {reserved}, sold {sold};"
-            f" on record: received {adjusted}, held {held}, committed {committed}"
+            f" on record: received {adjusted}, held {held}, sold {sold_on_record}"
         )
     [(products, received, free, reserved, sold)] = await audit.rows(STOCK, _UNITS)
     return Finding(

@@ -38,7 +38,7 @@ WHERE order_id = ANY(%s) AND status = 'PROCESSING' AND psp_reference IS NOT NULL
     AND created_at >= now() - make_interval(secs => %s)
 """
 _HELD: Final = """
-SELECT order_id FROM reservations WHERE state = 'HELD' AND created_at < now() - make_interval(secs => %s)
+SELECT order_id FROM reservations WHERE status = 'HELD' AND created_at < now() - make_interval(secs => %s)
 """
 # Orders that still wait for something; the stock of all others must be free or sold.
 _WAITING: Final = """

@@ -15,20 +15,20 @@ from kit.values.errors import IllegalMove
 RESERVATION_TTL: Final = timedelta(minutes=15)
 
 
-class State(Enum):
+class Status(Enum):
     """What became of the units of an order; the values are those of the table."""
 
     HELD = "HELD"
-    COMMITTED = "COMMITTED"
+    SOLD = "SOLD"
     RELEASED = "RELEASED"
 
 
-TRANSITIONS: Final[dict[State, frozenset[State]]] = {
-    State.HELD: frozenset({State.COMMITTED, State.RELEASED}),
+TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
+    Status.HELD: frozenset({Status.SOLD, Status.RELEASED}),
     # Late money: the payment came after the units were given back. They are sold if they are still there.
-    State.RELEASED: frozenset({State.COMMITTED}),
+    Status.RELEASED: frozenset({Status.SOLD}),
     # What is sold comes back by a return, not by a release.
-    State.COMMITTED: frozenset(),
+    Status.SOLD: frozenset(),
 }
 
 
@@ -48,25 +48,25 @@ class Reservation:
     order_id: str
     merchant_id: str
     lines: Lines
-    state: State = State.HELD
+    status: Status = Status.HELD
     version: int = 1
 
-    def move(self, target: State) -> Reservation:
+    def move(self, target: Status) -> Reservation:
         """Return the reservation after its move to `target`; itself if it is there already.
 
         Raises:
             IllegalMove: `TRANSITIONS` does not allow it.
         """
-        if self.state is target:
+        if self.status is target:
             return self
-        if target not in TRANSITIONS[self.state]:
+        if target not in TRANSITIONS[self.status]:
             raise IllegalMove(
                 "ILLEGAL_STATE",
-                f"reservation {self.id} of order {self.order_id} is {self.state.value}"
+                f"reservation {self.id} of order {self.order_id} is {self.status.value}"
                 f" and cannot become {target.value}",
-                metadata={"state": self.state.value, "target": target.value},
+                metadata={"status": self.status.value, "target": target.value},
             )
-        return replace(self, state=target, version=self.version + 1)
+        return replace(self, status=target, version=self.version + 1)
 
 
 def of_order(reservations: Mapping[str, Reservation], order_id: str) -> Reservation:

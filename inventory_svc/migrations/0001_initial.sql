@@ -41,7 +41,7 @@ CREATE TABLE reservations (
     id          text PRIMARY KEY,               -- rsv_…
     order_id    text NOT NULL UNIQUE,           -- an order holds stock once, however often it asks
     merchant_id text NOT NULL,
-    state       text NOT NULL CHECK (state IN ('HELD', 'COMMITTED', 'RELEASED')),
+    status       text NOT NULL CHECK (status IN ('HELD', 'SOLD', 'RELEASED')),
     version     bigint NOT NULL DEFAULT 1 CHECK (version >= 1),  -- up by one with every move
     expires_at  timestamptz NOT NULL,           -- a hold that is older waits for a payment that hangs
     created_at  timestamptz NOT NULL DEFAULT now(),
@@ -68,7 +68,7 @@ BEGIN
     EXECUTE format('GRANT SELECT, INSERT, UPDATE ON products TO %I', current_database());
     EXECUTE format('GRANT SELECT, INSERT ON stock_adjustments TO %I', current_database());
     EXECUTE format('GRANT SELECT, INSERT ON reservations TO %I', current_database());
-    EXECUTE format('GRANT UPDATE (state, version, updated_at) ON reservations TO %I', current_database());
+    EXECUTE format('GRANT UPDATE (status, version, updated_at) ON reservations TO %I', current_database());
     EXECUTE format('GRANT SELECT, INSERT ON reservation_lines TO %I', current_database());
 END
 $$;

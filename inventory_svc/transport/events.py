@@ -10,7 +10,7 @@ from florin.payment.v1.payment_events_pb2 import PaymentCaptured, PaymentFailed
 from inventory_svc.application.ports import Scope
 from inventory_svc.application.stock.release_stock import release_stock
 from inventory_svc.application.stock.reserve_stock import reserve_stock
-from inventory_svc.application.stock.sell_stock import commit_stock
+from inventory_svc.application.stock.sell_stock import sell_stock
 from kit.messaging.pump import Subscriptions
 
 # In the order in which the events of one order happen. A capture comes after a failure only as late money,
@@ -18,5 +18,5 @@ from kit.messaging.pump import Subscriptions
 SUBSCRIPTIONS: Final[Subscriptions[Scope]] = {
     OrderPlaced: reserve_stock,
     PaymentFailed: release_stock,
-    PaymentCaptured: commit_stock,
+    PaymentCaptured: sell_stock,
 }

@@ -38,7 +38,7 @@ def exponent(currency: str) -> int:
     return get_currency_precision(currency) if differs is None else differs
 
 
-def split_by_largest_remainder(amount_minor: int, weights: Sequence[int]) -> list[int]:
+def split_by_largest_remainder(amount: int, weights: Sequence[int]) -> list[int]:
     """Divide an amount by weights so that the parts add up to it exactly.
 
     Each part is rounded down; what is left goes, one unit each, to the parts that lost most
@@ -48,22 +48,22 @@ def split_by_largest_remainder(amount_minor: int, weights: Sequence[int]) -> lis
         ValueError: a negative amount or weight, or weights that sum to zero.
     """
     total = sum(weights)
-    if amount_minor < 0 or total <= 0 or min(weights) < 0:
+    if amount < 0 or total <= 0 or min(weights) < 0:
         raise ValueError("needs an amount of at least 0 and weights of at least 0, not all 0")
-    parts = [amount_minor * weight // total for weight in weights]
-    by_loss = sorted(range(len(weights)), key=lambda i: (-(amount_minor * weights[i] % total), i))
-    for i in by_loss[: amount_minor - sum(parts)]:
+    parts = [amount * weight // total for weight in weights]
+    by_loss = sorted(range(len(weights)), key=lambda i: (-(amount * weights[i] % total), i))
+    for i in by_loss[: amount - sum(parts)]:
         parts[i] += 1
     return parts
 
 
-def included_share(gross_minor: int, rate_bp: int) -> int:
+def included_share(gross: int, rate_bp: int) -> int:
     """Return the tax contained in a gross amount at a rate in basis points, rounded half up.
 
     gross = net + net * rate, so tax = gross * rate / (1 + rate).
     """
     divisor = BASIS_POINTS + rate_bp
-    return (2 * gross_minor * rate_bp + divisor) // (2 * divisor)
+    return (2 * gross * rate_bp + divisor) // (2 * divisor)
 
 
 @lru_cache(maxsize=256)
@@ -73,10 +73,10 @@ def _symbol(currency: str) -> str:
     return text.partition("0")[0]
 
 
-def format_minor(amount_minor: int, currency: str) -> str:
+def format_minor(amount: int, currency: str) -> str:
     """Return an amount for people, e.g. `€19.99`. For display only; never parsed again."""
     places = exponent(currency)
-    units, rest = divmod(abs(amount_minor), 10**places)
-    sign = "-" if amount_minor < 0 else ""
+    units, rest = divmod(abs(amount), 10**places)
+    sign = "-" if amount < 0 else ""
     fraction = f".{rest:0{places}}" if places else ""
     return f"{sign}{_symbol(currency)}{units:,}{fraction}"

@@ -15,12 +15,12 @@ class Balance:
     """What stands on an account, its lanes summed.
 
     Attributes:
-        posted_minor: sum of the entries; credit positive.
+        posted: sum of the entries; credit positive.
     """
 
     account: str
     currency: str
-    posted_minor: int
+    posted: int
     entry_count: int
 
 

@@ -38,9 +38,9 @@ def _journal(scope: Scope, event: Received[PaymentCaptured]) -> Journal:
         customer_id=message.customer_id,
         psp=message.psp,
         currency=message.currency,
-        amount_minor=message.amount,
-        fee_minor=message.fee_amount,
-        tax_minor=message.tax_amount,
+        amount=message.amount,
+        fee_amount=message.fee_amount,
+        tax_amount=message.tax_amount,
     )
     return capture_journal(
         capture,

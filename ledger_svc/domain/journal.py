@@ -24,7 +24,7 @@ class Entry:
     """One line: minor units on one account, debit negative, credit positive."""
 
     account: AccountCode
-    amount_minor: int
+    amount: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,5 +83,5 @@ class JournalRefused(Exception):
     """The books do not take a journal that one of Florin's own events asks for."""
 
     def __init__(self, journal: Journal, code: Code) -> None:
-        lines = ", ".join(f"{entry.account} {entry.amount_minor:+d}" for entry in journal.entries)
+        lines = ", ".join(f"{entry.account} {entry.amount:+d}" for entry in journal.entries)
         super().__init__(f"{journal.kind} of {journal.reference} is refused as {code.value}: {lines}")

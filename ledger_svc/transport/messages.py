@@ -62,7 +62,7 @@ def balance_message(balance: Balance) -> ledger_pb2.Balance:
     return ledger_pb2.Balance(
         account=balance.account,
         currency=balance.currency,
-        posted=balance.posted_minor,
+        posted=balance.posted,
         entry_count=balance.entry_count,
     )
 

@@ -89,8 +89,8 @@ def _delivery(
         recipient=charge.receipt_email,
         facts=Facts(
             merchant_id=charge.merchant_id,
-            amount_minor=charge.amount,
-            tax_minor=charge.tax_amount,
+            amount=charge.amount,
+            tax_amount=charge.tax_amount,
             currency=charge.currency,
             payment_id=payment_id,
             reason=reason,

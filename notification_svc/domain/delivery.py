@@ -69,14 +69,14 @@ class Facts:
     """What the templates need to know, as it was when the order ended.
 
     Attributes:
-        amount_minor: what was charged, or would have been, in minor units of `currency`.
-        tax_minor: tax contained in it.
+        amount: what was charged, or would have been, in minor units of `currency`.
+        tax_amount: tax contained in it.
         reason: why the order failed; empty if it did not.
     """
 
     merchant_id: str
-    amount_minor: int
-    tax_minor: int
+    amount: int
+    tax_amount: int
     currency: str
     payment_id: str = ""
     reason: str = ""

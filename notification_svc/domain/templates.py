@@ -35,8 +35,8 @@ _EXPLANATION_OF_OTHERS: Final = "the payment could not be completed. Please try 
 
 def _order_completed(delivery: Delivery) -> Text:
     facts = delivery.facts
-    total = format_minor(facts.amount_minor, facts.currency)
-    tax = format_minor(facts.tax_minor, facts.currency)
+    total = format_minor(facts.amount, facts.currency)
+    tax = format_minor(facts.tax_amount, facts.currency)
     lines = "\n".join([f"  {line.quantity} x {line.sku}" for line in facts.lines])
     return Text(
         subject=f"Your receipt from {facts.merchant_id} for order {delivery.order_id}",
@@ -64,7 +64,7 @@ def _order_failed(delivery: Delivery) -> Text:
             "\n"
             "None of your money was kept. If your bank shows a reserved amount, it goes away by itself.\n"
             "\n"
-            f"Total:   {format_minor(facts.amount_minor, facts.currency)} (not charged)\n"
+            f"Total:   {format_minor(facts.amount, facts.currency)} (not charged)\n"
             f"Order:   {delivery.order_id}\n"
             f"Seller:  {facts.merchant_id}\n"
         ),

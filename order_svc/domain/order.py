@@ -46,7 +46,7 @@ class Order:
     """An order. Amounts are in minor units of `currency`, tax included.
 
     It is paid for and accounted once it has a `journal_id`, and its goods are the buyer's once
-    `stock_committed`; with both it is COMPLETED.
+    `stock_sold`; with both it is COMPLETED.
     """
 
     id: str
@@ -67,7 +67,7 @@ class Order:
     reason: str = ""
     payment_id: str = ""
     journal_id: str = ""
-    stock_committed: bool = False
+    stock_sold: bool = False
     next_action_type: str = ""
     next_action_url: str = ""
     version: int = 1
@@ -127,13 +127,13 @@ class Order:
             return self
         return replace(self.paid(payment_id, at), journal_id=journal_id)._complete_if_done(at)
 
-    def delivered_from_stock(self, at: datetime) -> Order:
+    def sold(self, at: datetime) -> Order:
         """Return the order with its stock sold, COMPLETED if its journal is posted too."""
-        if self.stock_committed:
+        if self.stock_sold:
             return self
         if self.status in (Status.FAILED, Status.CANCELLED):
             raise self._illegal(Status.COMPLETED)  # Goods sold for an order that has ended.
-        return replace(self, stock_committed=True, updated_at=at)._complete_if_done(at)
+        return replace(self, stock_sold=True, updated_at=at)._complete_if_done(at)
 
     def fail(self, reason: str, at: datetime, payment_id: str = "") -> Order:
         """Return the order FAILED for a reason; a no-op if it failed already.
@@ -143,11 +143,11 @@ class Order:
         """
         if self.status is Status.FAILED:
             return self
-        if self.journal_id or self.stock_committed:
+        if self.journal_id or self.stock_sold:
             raise self._illegal(Status.FAILED)
         return replace(self, payment_id=payment_id or self.payment_id)._move(Status.FAILED, at, reason)
 
     def _complete_if_done(self, at: datetime) -> Order:
-        if not (self.journal_id and self.stock_committed) or self.status is Status.COMPLETED:
+        if not (self.journal_id and self.stock_sold) or self.status is Status.COMPLETED:
             return self
         return self._move(Status.COMPLETED, at)

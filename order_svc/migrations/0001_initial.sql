@@ -15,7 +15,7 @@ CREATE TABLE orders (
     attribution       jsonb NOT NULL,
     payment_id        text NOT NULL DEFAULT '',
     journal_id        text NOT NULL DEFAULT '',    -- set once the books know of it
-    stock_committed   boolean NOT NULL DEFAULT false,
+    stock_sold   boolean NOT NULL DEFAULT false,
     next_action_type  text NOT NULL DEFAULT '',
     next_action_url   text NOT NULL DEFAULT '',
     correlation_id    text NOT NULL,
@@ -25,7 +25,7 @@ CREATE TABLE orders (
     updated_at        timestamptz NOT NULL,
     ended_at          timestamptz,
     CHECK ((ended_at IS NOT NULL) = (status IN ('COMPLETED', 'FAILED', 'CANCELLED'))),
-    CHECK (status <> 'COMPLETED' OR (payment_id <> '' AND journal_id <> '' AND stock_committed)),
+    CHECK (status <> 'COMPLETED' OR (payment_id <> '' AND journal_id <> '' AND stock_sold)),
     CHECK ((status IN ('FAILED', 'CANCELLED')) = (reason <> '')),
     CHECK ((status = 'REQUIRES_ACTION') = (next_action_type <> '')),
     CHECK (next_action_url = '' OR next_action_type <> '')  -- some actions have no page

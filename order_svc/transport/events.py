@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from florin.inventory.v1.inventory_events_pb2 import (
-    StockCommitted,
     StockRejected,
     StockReleased,
     StockReserved,
+    StockSold,
 )
 from florin.ledger.v1.ledger_events_pb2 import JournalPosted
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed, OrderPlaced
@@ -29,7 +29,7 @@ SUBSCRIPTIONS: Final[Subscriptions[Scope]] = {
     PaymentRequiresAction: advance_orders,
     PaymentCaptured: advance_orders,
     PaymentFailed: advance_orders,
-    StockCommitted: advance_orders,
+    StockSold: advance_orders,
     StockReleased: advance_orders,
     JournalPosted: advance_orders,
 }

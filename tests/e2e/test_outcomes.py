@@ -20,7 +20,7 @@ HAPPY_STEPS = {
     "order.placed",
     "stock.reserved",
     "payment.captured",
-    "stock.committed",
+    "stock.sold",
     "journal.posted",
     "order.completed",
 }

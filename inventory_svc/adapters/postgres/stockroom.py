@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from inventory_svc.application.ports import Survey
-from inventory_svc.domain.reservation import RESERVATION_TTL, Reservation, State
+from inventory_svc.domain.reservation import RESERVATION_TTL, Reservation, Status
 from inventory_svc.domain.stock import ProductKey, StockChange, StockLevel
 from kit.store.database import Connection, Outdated
 
@@ -26,7 +26,7 @@ _SURVEY_FREE: Final = _SURVEY.format(lock="")
 _SURVEY_LOCKED: Final = _SURVEY.format(lock="ORDER BY p.merchant_id, p.sku FOR NO KEY UPDATE OF p")
 
 _RESERVATIONS: Final = """
-SELECT r.id, r.order_id, r.merchant_id, r.state, r.version, array_agg(l.sku), array_agg(l.quantity)
+SELECT r.id, r.order_id, r.merchant_id, r.status, r.version, array_agg(l.sku), array_agg(l.quantity)
 FROM reservations r JOIN reservation_lines l ON l.reservation_id = r.id
 WHERE r.order_id = ANY(%s::text[])
 GROUP BY r.id
@@ -51,7 +51,7 @@ WITH changed AS (
 _ADD: Final = (
     _CHANGE_STOCK
     + """, added AS (
-    INSERT INTO reservations (id, order_id, merchant_id, state, version, expires_at)
+    INSERT INTO reservations (id, order_id, merchant_id, status, version, expires_at)
     SELECT r.*, now() + %s FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[]) AS r
 ), lines AS (
     INSERT INTO reservation_lines (reservation_id, sku, quantity)
@@ -64,8 +64,8 @@ SELECT count(*) FROM changed
 _MOVE: Final = (
     _CHANGE_STOCK
     + """, moved AS (
-    UPDATE reservations r SET state = m.state, version = m.version, updated_at = now()
-    FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS m (id, state, version)
+    UPDATE reservations r SET status = m.status, version = m.version, updated_at = now()
+    FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS m (id, status, version)
     WHERE r.id = m.id AND r.version = m.version - 1
     RETURNING 1
 )
@@ -110,10 +110,10 @@ class PostgresStockroom:
                 order_id,
                 merchant_id,
                 {ProductKey(merchant_id, sku): units for sku, units in zip(skus, quantities, strict=True)},
-                State(state),
+                Status(status),
                 version,
             )
-            for id_, order_id, merchant_id, state, version, skus, quantities in await cursor.fetchall()
+            for id_, order_id, merchant_id, status, version, skus, quantities in await cursor.fetchall()
         }
 
     async def add(self, reservations: Sequence[Reservation], changes: Sequence[StockChange]) -> None:
@@ -127,7 +127,7 @@ class PostgresStockroom:
                 [r.id for r in reservations],
                 [r.order_id for r in reservations],
                 [r.merchant_id for r in reservations],
-                [r.state.value for r in reservations],
+                [r.status.value for r in reservations],
                 [r.version for r in reservations],
                 [line[0] for line in lines],
                 [line[1] for line in lines],
@@ -143,7 +143,7 @@ class PostgresStockroom:
             (
                 *_columns(changes),
                 [r.id for r in reservations],
-                [r.state.value for r in reservations],
+                [r.status.value for r in reservations],
                 [r.version for r in reservations],
             ),
         )

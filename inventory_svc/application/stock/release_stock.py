@@ -8,7 +8,7 @@ from florin.inventory.v1.inventory_events_pb2 import StockReleased
 from florin.payment.v1.payment_events_pb2 import PaymentFailed
 
 from inventory_svc.application.ports import Scope
-from inventory_svc.domain.reservation import Reservation, State, of_order
+from inventory_svc.domain.reservation import Reservation, Status, of_order
 from inventory_svc.domain.stock import combined, give_back
 from kit.messaging.events import NewEvent, Received
 
@@ -25,7 +25,7 @@ async def release_stock(scope: Scope, failed: Sequence[Received[PaymentFailed]])
     events: list[NewEvent] = []
     for event in failed:
         before = of_order(reservations, event.message.order_id)
-        after = before.move(State.RELEASED)
+        after = before.move(Status.RELEASED)
         if after is before:
             continue
         reservations[after.order_id] = after

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from florin.inventory.v1.inventory_events_pb2 import StockCommitted
+from florin.inventory.v1.inventory_events_pb2 import StockSold
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured
 
 from inventory_svc.application.ports import Scope
-from inventory_svc.domain.reservation import Reservation, State, of_order
+from inventory_svc.domain.reservation import Reservation, Status, of_order
 from inventory_svc.domain.stock import StockChange, StockGone, allot, combined, hold, sell, total
 from kit.messaging.events import NewEvent, Received
 
 
-async def commit_stock(scope: Scope, captured: Sequence[Received[PaymentCaptured]]) -> list[NewEvent]:
+async def sell_stock(scope: Scope, captured: Sequence[Received[PaymentCaptured]]) -> list[NewEvent]:
     """Sell what the paid orders hold; an order that is sold already stays as it is.
 
     Late money, for units that were given back, takes them again if they are still there.
@@ -29,14 +29,14 @@ async def commit_stock(scope: Scope, captured: Sequence[Received[PaymentCaptured
     events: list[NewEvent] = []
     for event in captured:
         before = of_order(reservations, event.message.order_id)
-        after = before.move(State.COMMITTED)
+        after = before.move(Status.SOLD)
         if after is before:
             continue
         reservations[after.order_id] = after
         moved.append(after)
-        if before.state is State.RELEASED:
+        if before.status is Status.RELEASED:
             late.append(before)
-        events.append(_committed(event, after))
+        events.append(_sold(event, after))
     if moved:
         changes = await _hold_again(scope, late) + sell(reservation.lines for reservation in moved)
         await scope.stockroom.move(moved, combined(changes))
@@ -58,8 +58,8 @@ async def _hold_again(scope: Scope, late: Sequence[Reservation]) -> list[StockCh
     return hold(levels, wanted)
 
 
-def _committed(event: Received[PaymentCaptured], reservation: Reservation) -> NewEvent:
-    message = StockCommitted(
+def _sold(event: Received[PaymentCaptured], reservation: Reservation) -> NewEvent:
+    message = StockSold(
         order_id=reservation.order_id, reservation_id=reservation.id, version=reservation.version
     )
     return NewEvent(message, reservation.order_id, event.trail)

@@ -95,7 +95,7 @@ class PostgresLedger:
 def _columns(journals: Sequence[Journal]) -> tuple[list[Any], ...]:
     """Return the arguments of `post_journals`: one array a column, entries with their journal's position."""
     lines = [
-        (position, entry.account, entry.amount_minor)
+        (position, entry.account, entry.amount)
         for position, journal in enumerate(journals, start=1)
         for entry in journal.entries
     ]

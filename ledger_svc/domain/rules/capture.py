@@ -17,7 +17,7 @@ class Capture:
     """Money that a PSP has taken from a card.
 
     Attributes:
-        amount_minor: all of it; fee and tax are parts of it.
+        amount: all of it; fee and tax are parts of it.
         psp: provider that holds it until it settles, e.g. `stripe`.
     """
 
@@ -27,14 +27,14 @@ class Capture:
     customer_id: str
     psp: str
     currency: str
-    amount_minor: int
-    fee_minor: int
-    tax_minor: int
+    amount: int
+    fee_amount: int
+    tax_amount: int
 
     def __post_init__(self) -> None:
-        if self.amount_minor <= 0 or self.fee_minor < 0 or self.tax_minor < 0:
+        if self.amount <= 0 or self.fee_amount < 0 or self.tax_amount < 0:
             raise ValueError(f"{self.payment_id}: needs an amount above 0, fee and tax of at least 0")
-        if self.fee_minor + self.tax_minor > self.amount_minor:
+        if self.fee_amount + self.tax_amount > self.amount:
             raise ValueError(f"{self.payment_id}: fee and tax are more than the amount")
 
 
@@ -46,13 +46,13 @@ def capture_journal(
     The first four lines say who owes and owns the money, the last two where it is
     (docs/decisions/0004): `psp_clearing` must equal what the PSP says it holds for us.
     """
-    amount, currency = capture.amount_minor, capture.currency
-    owed = amount - capture.fee_minor - capture.tax_minor
+    amount, currency = capture.amount, capture.currency
+    owed = amount - capture.fee_amount - capture.tax_amount
     lines = (
         ("card", capture.customer_id, -amount),
         ("merchant", capture.merchant_id, owed),
-        ("platform_revenue", PLATFORM, capture.fee_minor),
-        ("tax_payable", PLATFORM, capture.tax_minor),
+        ("platform_revenue", PLATFORM, capture.fee_amount),
+        ("tax_payable", PLATFORM, capture.tax_amount),
         ("psp_clearing", capture.psp, -amount),
         ("card_clearing", capture.psp, amount),
     )

@@ -16,7 +16,7 @@ from order_svc.domain.pricing import PricedLine
 _COLUMNS: Final = (
     "id, merchant_id, customer_id, status, reason, lines, currency, total_amount, tax_amount,"
     " payment_method_id, receipt_email, shipping_address, attribution, payment_id, journal_id,"
-    " stock_committed, next_action_type, next_action_url, correlation_id, traceparent, version,"
+    " stock_sold, next_action_type, next_action_url, correlation_id, traceparent, version,"
     " created_at, updated_at, ended_at"
 )
 
@@ -32,12 +32,12 @@ SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[]
 _SAVE: Final = """
 UPDATE orders o SET
     status = n.status, reason = n.reason, payment_id = n.payment_id, journal_id = n.journal_id,
-    stock_committed = n.stock_committed, next_action_type = n.next_action_type,
+    stock_sold = n.stock_sold, next_action_type = n.next_action_type,
     next_action_url = n.next_action_url, version = n.version, updated_at = n.updated_at,
     ended_at = n.ended_at
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::boolean[], %s::text[],
     %s::text[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
-    AS n (id, status, reason, payment_id, journal_id, stock_committed, next_action_type, next_action_url,
+    AS n (id, status, reason, payment_id, journal_id, stock_sold, next_action_type, next_action_url,
           version, updated_at, ended_at)
 WHERE o.id = n.id
 """
@@ -83,7 +83,7 @@ def _order(row: Sequence[Any]) -> Order:
         attribution=row[12],
         payment_id=row[13],
         journal_id=row[14],
-        stock_committed=row[15],
+        stock_sold=row[15],
         next_action_type=row[16],
         next_action_url=row[17],
         trail=Trail(row[18], row[19]),
@@ -145,7 +145,7 @@ class PostgresOrders:
                 [o.reason for o in orders],
                 [o.payment_id for o in orders],
                 [o.journal_id for o in orders],
-                [o.stock_committed for o in orders],
+                [o.stock_sold for o in orders],
                 [o.next_action_type for o in orders],
                 [o.next_action_url for o in orders],
                 [o.version for o in orders],

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from florin.inventory.v1.inventory_events_pb2 import (
-    StockCommitted,
     StockRejected,
     StockReleased,
     StockReserved,
+    StockSold,
 )
 from florin.ledger.v1.ledger_events_pb2 import JournalPosted
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
@@ -81,8 +81,8 @@ def apply_event(order: Order, message: Any, at: datetime) -> Order:
             return order.fail(message.reason, at, message.payment_id)
         case JournalPosted():
             return order.accounted(message.payment_id, message.journal_id, at)
-        case StockCommitted():
-            return order.delivered_from_stock(at)
+        case StockSold():
+            return order.sold(at)
         case _:
             raise TypeError(f"no order follows {type(message).__name__}")
 
@@ -109,7 +109,7 @@ def _detail(message: Any) -> str:
             return f"{message.reason}: {', '.join(message.skus)}"
         case StockReleased():
             return f"stock given back: {message.reason}"
-        case StockCommitted():
+        case StockSold():
             return f"{message.reservation_id} sold"
         case PaymentRequiresAction():
             action = message.next_action

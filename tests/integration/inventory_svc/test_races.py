@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import psycopg
 import pytest
-from florin.inventory.v1.inventory_events_pb2 import StockCommitted, StockRejected, StockReserved
+from florin.inventory.v1.inventory_events_pb2 import StockRejected, StockReserved, StockSold
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured, PaymentFailed
 from google.protobuf.message import Message
 
@@ -75,7 +75,7 @@ async def test_carts_in_any_order_with_payments_and_deliveries_meanwhile(branche
             await branches[1].adjust(*(AdjustStock(key_of(sku), 1, "delivery") for sku in reversed(skus)))
 
     said = await asyncio.gather(trade(branches[0], "left"), trade(branches[1], "right"), deliver())
-    sales = [event for events in said[:2] for event in events if isinstance(event, StockCommitted)]
+    sales = [event for events in said[:2] for event in events if isinstance(event, StockSold)]
     assert len(sales) >= 30
     assert sum([(await branches[0].stock(sku))[2] for sku in skus]) == 3 * len(sales)
     assert await branches[0].rows("SELECT * FROM dead_letters") == []

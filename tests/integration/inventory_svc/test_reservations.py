@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from florin.inventory.v1.inventory_events_pb2 import (
-    StockCommitted,
     StockRejected,
     StockReleased,
     StockReserved,
+    StockSold,
 )
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured, PaymentFailed
 
@@ -87,7 +87,7 @@ async def test_a_captured_payment_sells_what_was_held(shop: Shop) -> None:
     await shop.given(placed("ord_1", mug=2), placed("ord_2", mug=1))
     await shop.when(PaymentCaptured(order_id="ord_1"))
     held = await shop.reservation_id("ord_1")
-    shop.then(StockCommitted(order_id="ord_1", reservation_id=held, version=2))
+    shop.then(StockSold(order_id="ord_1", reservation_id=held, version=2))
     assert await shop.stock("mug") == (3, 1, 2)
     await shop.every_unit_is_accounted_for()
 
@@ -123,7 +123,7 @@ async def test_late_money_gets_the_units_again_if_they_are_still_there(shop: Sho
     await shop.given(placed("ord_1", mug=2), PaymentFailed(order_id="ord_1"))
     await shop.when(PaymentCaptured(order_id="ord_1"))
     held = await shop.reservation_id("ord_1")
-    shop.then(StockCommitted(order_id="ord_1", reservation_id=held, version=3))
+    shop.then(StockSold(order_id="ord_1", reservation_id=held, version=3))
     assert await shop.stock("mug") == (0, 0, 2)
     await shop.every_unit_is_accounted_for()
 
@@ -142,13 +142,13 @@ async def test_late_money_waits_for_new_stock_and_harms_nobody_meanwhile(shop: S
     await shop.given(placed("ord_2", mug=1))
     late = envelope_of(PaymentCaptured(order_id="ord_1"))
     said = await shop.when(late, PaymentCaptured(order_id="ord_2"))
-    assert [event.order_id for event in said if isinstance(event, StockCommitted)] == ["ord_2"]
+    assert [event.order_id for event in said if isinstance(event, StockSold)] == ["ord_2"]
     confirmed = {event_id for _, _, event_ids in recorded(shop.runtime).confirmed for event_id in event_ids}
     assert late.id not in confirmed, "it has to be sent again"
 
     await shop.adjust(AdjustStock(key_of("mug"), 1, "delivery"))
     said = await shop.when(late)
-    assert [type(event) for event in said] == [StockCommitted]
+    assert [type(event) for event in said] == [StockSold]
     await shop.every_unit_is_accounted_for()
 
 
@@ -170,7 +170,7 @@ async def test_a_failure_after_the_sale_releases_nothing_and_is_kept_for_a_perso
     await shop.when(envelope_of(PaymentFailed(order_id="ord_1")), times=MAX_ATTEMPTS)
     shop.then_nothing()
     [(error,)] = await shop.rows("SELECT error FROM dead_letters")
-    assert "COMMITTED" in error
+    assert "SOLD" in error
     assert "RELEASED" in error
     assert await shop.stock("mug") == (0, 0, 2)
 
@@ -179,7 +179,7 @@ async def test_a_bad_event_fails_alone(shop: Shop) -> None:
     await shop.sells(mug=2)
     await shop.given(placed("ord_1", mug=1))
     said = await shop.when(PaymentCaptured(order_id="ord_unknown"), PaymentCaptured(order_id="ord_1"))
-    assert [type(event) for event in said] == [StockCommitted]
+    assert [type(event) for event in said] == [StockSold]
 
 
 async def test_a_hold_without_an_end_is_seen_by_the_proof(shop: Shop) -> None:

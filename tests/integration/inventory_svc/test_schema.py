@@ -58,8 +58,8 @@ async def test_a_product_cannot_hold_numbers_that_do_not_add_up(
         "UPDATE products SET reserved = reserved - 1",
         "UPDATE products SET sold = sold + 1, received = received + 1",
         "UPDATE products SET on_hand = on_hand + 1, received = received + 1",
-        "UPDATE reservations SET state = 'RELEASED' WHERE order_id = 'ord_1'",
-        "UPDATE reservations SET state = 'HELD' WHERE order_id = 'ord_2'",
+        "UPDATE reservations SET status = 'RELEASED' WHERE order_id = 'ord_1'",
+        "UPDATE reservations SET status = 'HELD' WHERE order_id = 'ord_2'",
     ],
 )
 async def test_the_proof_finds_a_change_by_hand(shop: Shop, tampering: str) -> None:

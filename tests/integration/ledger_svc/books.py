@@ -61,7 +61,7 @@ class Ledger:
     async def balance(self, account: str) -> int:
         """Return what stands on an account."""
         balance = await self.ledger.balance(account)
-        return 0 if balance is None else balance.posted_minor
+        return 0 if balance is None else balance.posted
 
     async def close(self) -> int:
         """Close the books as the background worker does."""

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 from florin.common.v1.charge_pb2 import NextAction
 from florin.inventory.v1.inventory_events_pb2 import (
-    StockCommitted,
     StockRejected,
     StockReleased,
     StockReserved,
+    StockSold,
 )
 from florin.ledger.v1.ledger_events_pb2 import JournalPosted
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
@@ -31,7 +31,7 @@ def sale(order_id: str) -> list[Message]:
         StockReserved(order_id=order_id, reservation_id="rsv_1"),
         PaymentCaptured(order_id=order_id, payment_id="pay_1", amount=2_000, currency="EUR"),
         JournalPosted(order_id=order_id, payment_id="pay_1", journal_id="jrn_1"),
-        StockCommitted(order_id=order_id, reservation_id="rsv_1"),
+        StockSold(order_id=order_id, reservation_id="rsv_1"),
     ]
 
 
@@ -134,7 +134,7 @@ async def test_two_replicas_with_half_the_sale_each_complete_it_once(counter: Co
     order_ids = [await counter.place() for _ in range(20)]
     await asyncio.gather(
         *(counter.when(JournalPosted(order_id=o, payment_id="p", journal_id="j")) for o in order_ids),
-        *(counter.when(StockCommitted(order_id=o)) for o in order_ids),
+        *(counter.when(StockSold(order_id=o)) for o in order_ids),
     )
     assert await counter.rows("SELECT DISTINCT status, version FROM orders") == [("COMPLETED", 2)]
     assert await counter.rows("SELECT count(*) FROM outbox WHERE type = 'order.completed'") == [(20,)]
@@ -154,7 +154,7 @@ async def test_a_timeline_tells_the_way_of_one_order(counter: Counter) -> None:
         ("inventory_svc", "stock.reserved"),
         ("payment_svc", "payment.captured"),
         ("ledger_svc", "journal.posted"),
-        ("inventory_svc", "stock.committed"),
+        ("inventory_svc", "stock.sold"),
         ("order_svc", "order.completed"),
     ]
     assert [step.at for step in steps] == sorted(step.at for step in steps)

@@ -17,8 +17,8 @@ from tests.integration.order_svc.test_orders import sale
         "status = 'COMPLETED'",
         "status = 'COMPLETED', ended_at = now()",
         "status = 'COMPLETED', ended_at = now(), payment_id = 'p', journal_id = 'j'",
-        "status = 'COMPLETED', ended_at = now(), payment_id = 'p', stock_committed = true",
-        "status = 'COMPLETED', ended_at = now(), journal_id = 'j', stock_committed = true",
+        "status = 'COMPLETED', ended_at = now(), payment_id = 'p', stock_sold = true",
+        "status = 'COMPLETED', ended_at = now(), journal_id = 'j', stock_sold = true",
         "status = 'FAILED', ended_at = now()",
         "status = 'FAILED', reason = 'card_declined'",
         "reason = 'card_declined'",
@@ -42,7 +42,7 @@ async def test_an_order_on_its_way_cannot_be_made_to_lie(counter: Counter, chang
 
 
 @pytest.mark.parametrize(
-    "change", ["journal_id = ''", "payment_id = ''", "stock_committed = false", "ended_at = NULL"]
+    "change", ["journal_id = ''", "payment_id = ''", "stock_sold = false", "ended_at = NULL"]
 )
 async def test_a_completed_order_keeps_what_completed_it(counter: Counter, change: str) -> None:
     await counter.given(*sale(await counter.place()))

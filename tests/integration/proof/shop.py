@@ -23,7 +23,7 @@ PAGE = 100
 
 _ORDER = """
 INSERT INTO orders (id, merchant_id, customer_id, status, reason, lines, currency, total_amount, tax_amount,
-    payment_method_id, receipt_email, shipping_address, attribution, payment_id, journal_id, stock_committed,
+    payment_method_id, receipt_email, shipping_address, attribution, payment_id, journal_id, stock_sold,
     correlation_id, traceparent, version, created_at, updated_at, ended_at)
 VALUES (%(order)s, 'mer_1', 'cus_1', %(status)s, %(reason)s, '[[]]', 'EUR', 8900, 1421, 'pm_card_visa', '',
     '{}', '{}', %(payment)s, %(journal)s, %(sold)s, '', '', 3,
@@ -43,8 +43,8 @@ INSERT INTO stock_adjustments (id, merchant_id, sku, delta, reason)
 VALUES ('adj_1', 'mer_1', 'mug', 10, 'first');
 """
 _SALE = """
-INSERT INTO reservations (id, order_id, merchant_id, state, expires_at, created_at)
-VALUES (%(reservation)s, %(order)s, 'mer_1', %(state)s, now() + interval '10 min', now() - interval '5 min')
+INSERT INTO reservations (id, order_id, merchant_id, status, expires_at, created_at)
+VALUES (%(reservation)s, %(order)s, 'mer_1', %(status)s, now() + interval '10 min', now() - interval '5 min')
 """
 
 
@@ -65,7 +65,7 @@ class Shop:
             ORDERS, _ORDER, values | {"status": "COMPLETED", "reason": "", "journal": journal, "sold": True}
         )
         await self.run(PAYMENTS, _PAYMENT, values | {"status": "CAPTURED", "captured": TOTAL})
-        await self.reserve(name, "COMMITTED")
+        await self.reserve(name, "SOLD")
         await self.run(STOCK, "UPDATE products SET on_hand = on_hand - 1, sold = sold + 1")
         self.charge(f"pi_{name}", name)
 
@@ -93,9 +93,9 @@ class Shop:
         [posting] = await self.ledger.post(journal)
         return posting.journal_id
 
-    async def reserve(self, name: str, state: str) -> None:
+    async def reserve(self, name: str, status: str) -> None:
         """Put a reservation of one unit on record."""
-        await self.run(STOCK, _SALE, {"reservation": f"rsv_{name}", "order": f"ord_{name}", "state": state})
+        await self.run(STOCK, _SALE, {"reservation": f"rsv_{name}", "order": f"ord_{name}", "status": status})
         await self.run(STOCK, "INSERT INTO reservation_lines VALUES (%s, 'mug', 1)", (f"rsv_{name}",))
 
     def charge(

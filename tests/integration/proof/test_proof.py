@@ -44,8 +44,8 @@ _SECOND_CURRENCY: Final = """
 UPDATE accounts SET base = 'tax_payable:florin:USD', currency = 'USD' WHERE kind = 'tax_payable'
 """
 _FOREIGN_SALE: Final = """
-INSERT INTO reservations (id, order_id, merchant_id, state, expires_at, created_at)
-VALUES ('rsv_x', 'ord_nobody', 'mer_1', 'COMMITTED', now(), now() - interval '5 min')
+INSERT INTO reservations (id, order_id, merchant_id, status, expires_at, created_at)
+VALUES ('rsv_x', 'ord_nobody', 'mer_1', 'SOLD', now(), now() - interval '5 min')
 """
 
 
@@ -98,7 +98,7 @@ LIES: Final[dict[str, list[tuple[str, str, str]]]] = {
         (BOOKS, _SECOND_CURRENCY, "1421 on tax_payable:florin:USD, where nothing belongs"),
         (ORDERS, "UPDATE orders SET total_amount = 1", "ord_a costs 1 EUR"),
         (ORDERS, "UPDATE orders SET journal_id = 'jrn_z'", "another journal"),
-        (STOCK, "UPDATE reservations SET state = 'HELD'", "stock is HELD"),
+        (STOCK, "UPDATE reservations SET status = 'HELD'", "stock is HELD"),
         (STOCK, _FOREIGN_SALE, "ord_nobody"),
         (ORDERS, "UPDATE orders SET status = 'FAILED' WHERE id = 'ord_c'", "8900 EUR of pay_c are kept"),
         (PAYMENTS, "DELETE FROM payments WHERE id = 'pay_a'", "nothing is captured"),
@@ -115,7 +115,7 @@ LIES: Final[dict[str, list[tuple[str, str, str]]]] = {
         (STOCK, "DELETE FROM stock_adjustments", "on record: received 0"),
     ],
     "nothing_stuck": [
-        (STOCK, "UPDATE reservations SET state = 'HELD'", "HELD for ord_a"),
+        (STOCK, "UPDATE reservations SET status = 'HELD'", "HELD for ord_a"),
         (ORDERS, "UPDATE orders SET status = 'PROCESSING', ended_at = NULL", "is PROCESSING for"),
         (PAYMENTS, "UPDATE payments SET status = 'UNKNOWN', amount_captured = 0", "pay_a is UNKNOWN"),
         (STOCK, _OUTBOX, "evt_9"),

@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from inventory_svc.application.ports import Survey
-from inventory_svc.domain.reservation import Reservation, State
+from inventory_svc.domain.reservation import Reservation
+from inventory_svc.domain.reservation import Status as ReservationStatus
 from inventory_svc.domain.stock import ProductKey, StockChange, StockLevel
 from ledger_svc.domain.journal import Code, Journal, Posting
 from order_svc.application.ports import TimelineStep
@@ -97,10 +98,10 @@ class Stockroom:
             self.sold[change.product] += change.sold
             self._versions[change.product] += 1
 
-    def state_of(self, order_id: str) -> State | None:
+    def state_of(self, order_id: str) -> ReservationStatus | None:
         """Return what became of the units of an order; None if it never held any."""
         reservation = self.by_order.get(order_id)
-        return reservation.state if reservation else None
+        return reservation.status if reservation else None
 
 
 class Payments:
@@ -155,7 +156,7 @@ class Books:
         known = self.by_key.get(journal.business_key)
         if known is not None:
             return Posting(journal.business_key, Code.POSTED_BEFORE, known.id)
-        if sum(entry.amount_minor for entry in journal.entries) != 0:
+        if sum(entry.amount for entry in journal.entries) != 0:
             return Posting(journal.business_key, Code.UNBALANCED, "")
         self.by_key[journal.business_key] = journal
         return Posting(journal.business_key, Code.POSTED, journal.id)
@@ -169,5 +170,5 @@ class Books:
         balances: Counter[str] = Counter()
         for journal in self.by_key.values():
             for entry in journal.entries:
-                balances[entry.account] += entry.amount_minor
+                balances[entry.account] += entry.amount
         return balances

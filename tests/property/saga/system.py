@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 
 from inventory_svc.application import ports as inventory_ports
-from inventory_svc.domain.reservation import State
+from inventory_svc.domain.reservation import Status as ReservationStatus
 from inventory_svc.domain.stock import ProductKey
 from inventory_svc.transport.events import SUBSCRIPTIONS as INVENTORY
 from kit.messaging.events import NewEvent, Received
@@ -185,8 +185,11 @@ class System:
         for product, received in stock.received.items():
             assert received == stock.on_hand[product] + stock.sold[product]
             assert 0 <= stock.reserved[product] <= stock.on_hand[product]
-            for state, units in ((State.HELD, stock.reserved), (State.COMMITTED, stock.sold)):
-                in_state = [r for r in stock.by_order.values() if r.state is state]
+            for state, units in (
+                (ReservationStatus.HELD, stock.reserved),
+                (ReservationStatus.SOLD, stock.sold),
+            ):
+                in_state = [r for r in stock.by_order.values() if r.status is state]
                 assert units[product] == sum(r.lines.get(product, 0) for r in in_state)
 
     def the_books_balance(self) -> None:
@@ -204,7 +207,7 @@ class System:
             if order.status is Status.COMPLETED:
                 assert len(self.psp.captured(order.id)) == 1
                 assert [journal.id for journal in self.books.of_order(order.id)] == [order.journal_id]
-                assert self.stock.state_of(order.id) is State.COMMITTED
+                assert self.stock.state_of(order.id) is ReservationStatus.SOLD
             elif order.status is Status.FAILED:
                 assert self.psp.captured(order.id) == []
                 assert self.books.of_order(order.id) == []
@@ -215,7 +218,7 @@ class System:
         for order in self.orders.by_id.values():
             paid = len(self.psp.captured(order.id)) == 1
             assert order.status is (Status.COMPLETED if paid else Status.FAILED)
-            assert paid == (self.stock.state_of(order.id) is State.COMMITTED)
+            assert paid == (self.stock.state_of(order.id) is ReservationStatus.SOLD)
             assert paid == (len(self.books.of_order(order.id)) == 1)
             assert self.announced[order.id] == 1, "told once how it ended"
         assert +self.stock.reserved == Counter(), "an order that has ended holds nothing"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from inventory_svc.domain.reservation import Reservation, State
+from inventory_svc.domain.reservation import Reservation, Status
 from inventory_svc.domain.stock import (
     Lines,
     ProductKey,
@@ -50,7 +50,7 @@ class Warehouse(RuleBasedStateMachine):
         self.reservations[reservation.id] = reservation
         return reservation
 
-    def move(self, before: Reservation, target: State) -> Reservation:
+    def move(self, before: Reservation, target: Status) -> Reservation:
         after = before.move(target)
         self.reservations[after.id] = after
         return after
@@ -71,24 +71,24 @@ class Warehouse(RuleBasedStateMachine):
     @rule(reservation=consumes(held))
     def it_is_paid(self, reservation: Reservation | None) -> None:
         if reservation is not None:
-            self.apply(sell([self.move(reservation, State.COMMITTED).lines]))
+            self.apply(sell([self.move(reservation, Status.SOLD).lines]))
 
     @rule(target=released, reservation=consumes(held))
     def its_payment_fails(self, reservation: Reservation | None) -> Reservation | None:
         if reservation is None:
             return None
         self.apply(give_back([reservation.lines]))
-        return self.move(reservation, State.RELEASED)
+        return self.move(reservation, Status.RELEASED)
 
     @rule(reservation=consumes(released))
     def late_money_comes(self, reservation: Reservation | None) -> None:
         levels = self.levels()
         if reservation is not None and allot(levels, [reservation.lines]) == [None]:
             self.apply(hold(levels, [reservation.lines]) + sell([reservation.lines]))
-            self.move(reservation, State.COMMITTED)
+            self.move(reservation, Status.SOLD)
 
-    def units(self, state: State) -> dict[ProductKey, int]:
-        units = total(r.lines for r in self.reservations.values() if r.state is state)
+    def units(self, state: Status) -> dict[ProductKey, int]:
+        units = total(r.lines for r in self.reservations.values() if r.status is state)
         return {product: units.get(product, 0) for product in PRODUCTS}
 
     @invariant()
@@ -99,8 +99,8 @@ class Warehouse(RuleBasedStateMachine):
 
     @invariant()
     def reservations_and_products_agree(self) -> None:
-        assert self.units(State.HELD) == self.reserved
-        assert self.units(State.COMMITTED) == self.sold
+        assert self.units(Status.HELD) == self.reserved
+        assert self.units(Status.SOLD) == self.sold
 
 
 TestWarehouse = Warehouse.TestCase

@@ -32,7 +32,7 @@ def captures(draw: st.DrawFn) -> Capture:
 
 @given(captures())
 def test_every_capture_sums_to_zero_and_has_no_zero_entries(capture: Capture) -> None:
-    amounts = [entry.amount_minor for entry in journal(capture).entries]
+    amounts = [entry.amount for entry in journal(capture).entries]
     assert sum(amounts) == 0
     assert 0 not in amounts
 
@@ -41,13 +41,13 @@ def test_every_capture_sums_to_zero_and_has_no_zero_entries(capture: Capture) ->
 def test_clearing_mirrors_what_the_psp_took(capture: Capture) -> None:
     by_kind: Counter[str] = Counter()
     for entry in journal(capture).entries:
-        by_kind[entry.account.split(":")[0]] += entry.amount_minor
-    assert by_kind["psp_clearing"] == by_kind["card"] == -capture.amount_minor
-    assert by_kind["card_clearing"] == capture.amount_minor
+        by_kind[entry.account.split(":")[0]] += entry.amount
+    assert by_kind["psp_clearing"] == by_kind["card"] == -capture.amount
+    assert by_kind["card_clearing"] == capture.amount
 
 
 def test_the_buyer_pays_the_merchant_the_platform_and_the_state() -> None:
-    assert [(e.account, e.amount_minor) for e in journal(capture(8900, fee=300, tax=1421)).entries] == [
+    assert [(e.account, e.amount) for e in journal(capture(8900, fee=300, tax=1421)).entries] == [
         ("card:cus_1:EUR", -8900),
         ("merchant:mer_1:EUR", 7179),
         ("platform_revenue:florin:EUR", 300),

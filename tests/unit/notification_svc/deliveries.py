@@ -33,8 +33,8 @@ def a_fact(**changes: Any) -> Facts:
     """Return what is known of an order of €19.99, with `changes`."""
     values: dict[str, Any] = {
         "merchant_id": "mer_demo",
-        "amount_minor": 1999,
-        "tax_minor": 319,
+        "amount": 1999,
+        "tax_amount": 319,
         "currency": "EUR",
         "payment_id": "pay_1",
         "lines": (Line("mug", 2), Line("tee-m", 1)),

@@ -17,11 +17,11 @@ def test_a_receipt_says_what_was_bought_from_whom_and_for_how_much() -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount_minor", "currency", "shown"),
+    ("amount", "currency", "shown"),
     [(1999, "JPY", "¥1,999"), (1999, "KWD", "1.999"), (5, "USD", "$0.05")],
 )
-def test_amounts_have_the_decimals_of_their_currency(amount_minor: int, currency: str, shown: str) -> None:
-    assert shown in render(a_delivery(facts=a_fact(amount_minor=amount_minor, currency=currency))).body
+def test_amounts_have_the_decimals_of_their_currency(amount: int, currency: str, shown: str) -> None:
+    assert shown in render(a_delivery(facts=a_fact(amount=amount, currency=currency))).body
 
 
 @pytest.mark.parametrize(

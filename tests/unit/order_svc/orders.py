@@ -39,7 +39,7 @@ def order_in(status: Status) -> Order:
         case Status.REQUIRES_ACTION:
             return order().require_action("pay_1", "redirect_to_url", "https://bank.example/1", NOON)
         case Status.COMPLETED:
-            return order().accounted("pay_1", "jrn_1", NOON).delivered_from_stock(NOON)
+            return order().accounted("pay_1", "jrn_1", NOON).sold(NOON)
         case Status.FAILED:
             return order().fail("card_declined", NOON, "pay_1")
         case Status.CANCELLED:

@@ -85,7 +85,7 @@ def test_an_order_that_has_ended_refuses_to_go_on_and_says_both_states(before: S
         (FAILED, failed),
         (COMPLETED, paid),
         (COMPLETED, accounted),
-        (COMPLETED, lambda before: before.delivered_from_stock(LATER)),
+        (COMPLETED, lambda before: before.sold(LATER)),
     ],
 )
 def test_what_is_done_already_changes_nothing(before: Status, move: Move) -> None:
@@ -101,18 +101,15 @@ def test_ends_are_ends() -> None:
 
 def test_a_journal_alone_or_sold_stock_alone_completes_nothing() -> None:
     assert accounted(order()).status is PROCESSING
-    assert order().delivered_from_stock(LATER).status is PROCESSING
+    assert order().sold(LATER).status is PROCESSING
 
 
 @pytest.mark.parametrize("journal_first", [True, False])
 def test_journal_and_sold_stock_complete_an_order_in_either_order(journal_first: bool) -> None:
-    if journal_first:
-        completed = accounted(order()).delivered_from_stock(LATER)
-    else:
-        completed = accounted(order().delivered_from_stock(LATER))
+    completed = accounted(order()).sold(LATER) if journal_first else accounted(order().sold(LATER))
     assert completed.status is COMPLETED
     assert completed.ended_at == LATER
-    assert (completed.payment_id, completed.journal_id, completed.stock_committed) == ("pay_1", "jrn_1", True)
+    assert (completed.payment_id, completed.journal_id, completed.stock_sold) == ("pay_1", "jrn_1", True)
     assert completed.version == 2
 
 
@@ -128,7 +125,7 @@ def test_a_challenge_that_is_told_after_the_payment_is_old_news() -> None:
     assert asked_to_act(after_payment) is after_payment
 
 
-@pytest.mark.parametrize("done", [accounted, lambda before: before.delivered_from_stock(LATER)])
+@pytest.mark.parametrize("done", [accounted, lambda before: before.sold(LATER)])
 def test_an_order_whose_money_is_booked_or_whose_goods_are_sold_cannot_fail(done: Move) -> None:
     with pytest.raises(IllegalMove, match="cannot become FAILED"):
         failed(done(order()))
@@ -136,7 +133,7 @@ def test_an_order_whose_money_is_booked_or_whose_goods_are_sold_cannot_fail(done
 
 def test_a_failed_order_cannot_have_its_goods_sold() -> None:
     with pytest.raises(IllegalMove, match="FAILED"):
-        order_in(FAILED).delivered_from_stock(LATER)
+        order_in(FAILED).sold(LATER)
 
 
 def test_who_failed_keeps_the_payment_that_did() -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 from florin.common.v1.charge_pb2 import NextAction
 from florin.inventory.v1.inventory_events_pb2 import (
-    StockCommitted,
     StockRejected,
     StockReleased,
     StockReserved,
+    StockSold,
 )
 from florin.ledger.v1.ledger_events_pb2 import JournalPosted
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured, PaymentFailed, PaymentRequiresAction
@@ -29,7 +29,7 @@ SALE = (
     HELD,
     PaymentCaptured(payment_id="pay_1"),
     JournalPosted(payment_id="pay_1", journal_id="jrn_1"),
-    StockCommitted(reservation_id="rsv_1"),
+    StockSold(reservation_id="rsv_1"),
 )
 REFUSAL = (
     HELD,
@@ -76,7 +76,7 @@ class OneOrder(RuleBasedStateMachine):
             self.is_complete_only_with_everything(self.order)
 
     def is_complete_only_with_everything(self, order: Order) -> None:
-        complete = bool(order.journal_id and order.payment_id and order.stock_committed)
+        complete = bool(order.journal_id and order.payment_id and order.stock_sold)
         assert complete == (order.status is Status.COMPLETED)
         assert (order.reason == "") == (order.status is Status.COMPLETED)
 

@@ -88,7 +88,7 @@ class StockRejected(_message.Message):
 Global___StockRejected: _TypeAlias = StockRejected  # noqa: Y015
 
 @_typing.final
-class StockCommitted(_message.Message):
+class StockSold(_message.Message):
     """The reservation became a sale."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -115,7 +115,7 @@ class StockCommitted(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___StockCommitted: _TypeAlias = StockCommitted  # noqa: Y015
+Global___StockSold: _TypeAlias = StockSold  # noqa: Y015
 
 @_typing.final
 class StockReleased(_message.Message):
