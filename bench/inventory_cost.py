@@ -21,22 +21,22 @@ from google.protobuf.message import Message
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from inventory_svc import bootstrap
 from inventory_svc.application.catalogue.put_products import put_products
 from inventory_svc.application.ports import Scope
 from inventory_svc.application.stock.adjust_stock import adjust_stock
+from inventory_svc.bootstrap import build
 from inventory_svc.domain.product import AdjustStock, PutProduct
 from inventory_svc.domain.stock import ProductKey
-from inventory_svc.transport.events import SUBSCRIPTIONS
+from inventory_svc.settings import Settings
+from inventory_svc.transport.events import EMITS
 from kit.messaging.bus import Bus, Envelope
 from kit.messaging.events import event_type
-from kit.messaging.outbox import Outbox
 from kit.messaging.pump import Pump
-from kit.messaging.step import Steps
-from kit.store.database import Database
+from kit.runtime.context import Runtime
 from kit.values.clock import system_clock
 from kit.values.ids import new_id
 from kit.values.trail import Trail
+from roster import ROSTER
 
 # The catalogue of `florin bench`: enough products that most orders of a batch want different ones.
 _PRODUCTS: Final = [ProductKey("mer_bench", f"sku-{number:03}") for number in range(100)]
@@ -80,30 +80,24 @@ def _delivered(message: Message, order_id: str) -> Msg:
 
 
 async def _measure() -> None:
-    database = Database(os.environ["FLORIN_DATABASE_URL"])
-    await database.open()
+    url = os.environ["FLORIN_DATABASE_URL"]
+    settings = Settings(database_url=url)
     bus = _SilentBus(name="bench", url="")
-    types = [event_type(message) for message in bootstrap.EMITS]
-    outbox = Outbox(database, bus, source=bootstrap.NAME, types=types, new_id=new_id, clock=system_clock)
-    steps = Steps(database, outbox)
+    runtime = Runtime("inventory_svc", settings, emits=EMITS, consumers=ROSTER.consumers, bus=bus)
+    build(settings, runtime)
+    await runtime.database.open()
     puts = [PutProduct(key, "Bench", 1_999, "EUR") for key in _PRODUCTS]
     deliveries = [AdjustStock(key, 1_000_000, "delivery") for key in _PRODUCTS]
-    await steps.take(lambda step: put_products(bootstrap.scope(step), puts))
-    await steps.take(lambda step: adjust_stock(bootstrap.scope(step), deliveries))
-    pump = Pump(
-        bus=bus,
-        steps=steps,
-        consumer=bootstrap.NAME,
-        subscriptions=SUBSCRIPTIONS,
-        scope=bootstrap.scope,
-        new_id=new_id,
-    )
+    await runtime.steps.take(lambda step: put_products(runtime.scope(step), puts))
+    await runtime.steps.take(lambda step: adjust_stock(runtime.scope(step), deliveries))
     numbers = count()
     for batch_size, orders in _ORDERS.items():
         for kind in ("warm-up", "measured"):
-            cpu, wall = await _run(pump, batch_size, orders if kind == "measured" else orders // 5, numbers)
+            cpu, wall = await _run(
+                runtime.pump, batch_size, orders if kind == "measured" else orders // 5, numbers
+            )
         print(f"batches of {batch_size:>3}: {cpu * 1e6:6.0f} µs CPU an order, {1 / wall:6.0f} orders/s")
-    await database.close()
+    await runtime.database.close()
 
 
 async def _run(pump: Pump[Scope], batch_size: int, orders: int, numbers: count[int]) -> tuple[float, float]:

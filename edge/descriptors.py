@@ -7,26 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Final
 
 from florin.common.v1 import options_pb2
-from florin.inventory.v1 import inventory_service_pb2
-from florin.ledger.v1 import ledger_service_pb2
-from florin.notification.v1 import notification_service_pb2
-from florin.order.v1 import order_service_pb2
-from florin.payment.v1 import payment_service_pb2
 from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.rpc import error_details_pb2, status_pb2
 
-# Who serves which protos. A service that is not in here cannot be reached, whatever its protos say.
+from roster import ROSTER
+
+# Which protos a context serves, by its package.
 SERVICE_FILES: Final[dict[str, FileDescriptor]] = {
-    "order_svc": order_service_pb2.DESCRIPTOR,
-    "inventory_svc": inventory_service_pb2.DESCRIPTOR,
-    "payment_svc": payment_service_pb2.DESCRIPTOR,
-    "ledger_svc": ledger_service_pb2.DESCRIPTOR,
-    "notification_svc": notification_service_pb2.DESCRIPTOR,
+    context.package: import_module(context.service_protos).DESCRIPTOR for context in ROSTER
 }
 
 # What error answers are made of. They travel packed inside a trailer, so no RPC names them, and
@@ -66,8 +60,8 @@ class PublicRpc:
 def public_rpcs() -> tuple[PublicRpc, ...]:
     """Every RPC with a `google.api.http` rule, in the order of the protos; the rest is internal."""
     return tuple(
-        _public_rpc(cluster, service, method)
-        for cluster, file in SERVICE_FILES.items()
+        _public_rpc(ROSTER[package].process, service, method)
+        for package, file in SERVICE_FILES.items()
         for service in file.services_by_name.values()
         for method in service.methods
         if method.GetOptions().HasExtension(annotations_pb2.http)

@@ -6,16 +6,9 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
-# The services' ports when nothing else is said; the contract's, in the order of the checkout.
-DEFAULT_PORTS: Final = {
-    "order_svc": 50051,
-    "inventory_svc": 50052,
-    "payment_svc": 50053,
-    "ledger_svc": 50054,
-    "notification_svc": 50055,
-}
+from roster import ROSTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +42,8 @@ class Endpoint:
 
 
 def default_upstreams() -> dict[str, tuple[Endpoint, ...]]:
-    """One replica of each service on this machine, on the ports of the contract."""
-    return {name: (Endpoint("127.0.0.1", port),) for name, port in DEFAULT_PORTS.items()}
+    """One replica of each process on this machine, on the ports of the contract."""
+    return {process: (Endpoint("127.0.0.1", port),) for process, port in ROSTER.processes.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +57,7 @@ class EdgeSettings:
     bind_host: str = "127.0.0.1"
     edge_port: int = 8080
     admin_port: int = 9901
-    # The replicas of each service, by its name.
+    # The replicas of each process, by its name.
     upstreams: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=default_upstreams)
     # Public keys that tokens are checked with; `<data_dir>/keys/jwks.json` if None.
     jwks_path: Path | None = None
@@ -113,8 +106,8 @@ class EdgeSettings:
             edge_port=int(get("EDGE_PORT", 8080)),
             admin_port=int(get("ENVOY_ADMIN_PORT", 9901)),
             upstreams={
-                name: (Endpoint("127.0.0.1", int(get(f"{name.removesuffix('_svc').upper()}_PORT", port))),)
-                for name, port in DEFAULT_PORTS.items()
+                process: (Endpoint("127.0.0.1", int(get(f"{ROSTER[process].name.upper()}_PORT", port))),)
+                for process, port in ROSTER.processes.items()
             },
             otlp=Endpoint.parse(otlp) if otlp else None,
             trace_sample_ratio=float(get("TRACE_SAMPLE_RATIO", 1.0)),

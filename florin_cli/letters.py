@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from types import ModuleType
 from typing import Any, Final
 
 import psycopg
-from florin.inventory.v1 import inventory_events_pb2
-from florin.ledger.v1 import ledger_events_pb2
-from florin.order.v1 import order_events_pb2
-from florin.payment.v1 import payment_events_pb2
 from psycopg.rows import class_row
 
-from kit.messaging.events import EventType, event_type
+from kit.messaging.events import events_in
 from kit.messaging.outbox import RESEND_DAYS
+from roster import ROSTER
 from runner import control, databases, postgres, secrets
 from runner.errors import CommandError
-from runner.settings import SERVICE_NAMES, ServiceName, Settings
+from runner.settings import Settings
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -46,7 +42,7 @@ class Letter:
 
     id: str
     # Whose database it is in.
-    consumer: ServiceName
+    consumer: str
     event_id: str
     type: str
     aggregate_id: str
@@ -91,19 +87,11 @@ VALUES (%s, %s, %s, %s, %s, %s,
 ON CONFLICT (event_id) DO NOTHING
 """
 
-# Who emits what; a file of events holds nothing else.
-_EVENTS: Final[Mapping[ServiceName, ModuleType]] = {
-    "order_svc": order_events_pb2,
-    "inventory_svc": inventory_events_pb2,
-    "payment_svc": payment_events_pb2,
-    "ledger_svc": ledger_events_pb2,
-}
 
-
-async def waiting(settings: Settings) -> dict[ServiceName, list[Waiting]]:
+async def waiting(settings: Settings) -> dict[str, list[Waiting]]:
     """What is in each service's outbox, by kind of event."""
-    found: dict[ServiceName, list[Waiting]] = {}
-    for service in SERVICE_NAMES:
+    found: dict[str, list[Waiting]] = {}
+    for service in ROSTER.packages:
         async with await _connect(settings, service, as_auditor=True) as connection:
             cursor = connection.cursor(row_factory=class_row(Waiting))
             await cursor.execute(
@@ -119,7 +107,7 @@ async def letters(settings: Settings, *, closed_too: bool = False) -> list[Lette
     """The dead letters of all services, those that wait for a person or all there ever were."""
     which = "" if closed_too else " WHERE acknowledged_at IS NULL"
     found: list[Letter] = []
-    for service in SERVICE_NAMES:
+    for service in ROSTER.packages:
         async with await _connect(settings, service, as_auditor=True) as connection:
             cursor = connection.cursor(row_factory=class_row(Letter))
             await cursor.execute(f"{_LETTER_SQL}{which} ORDER BY id LIMIT %s", (_MAX_LETTERS,))
@@ -133,7 +121,7 @@ async def letter(settings: Settings, letter_id: str) -> Letter:
     Raises:
         CommandError: none has.
     """
-    for service in SERVICE_NAMES:
+    for service in ROSTER.packages:
         async with await _connect(settings, service, as_auditor=True) as connection:
             cursor = connection.cursor(row_factory=class_row(Letter))
             await cursor.execute(f"{_LETTER_SQL} WHERE id = %s", (letter_id,))
@@ -150,7 +138,7 @@ async def discard(settings: Settings, found: Letter) -> None:
         await close(connection, found, "discarded")
 
 
-async def replay(settings: Settings, found: Letter) -> ServiceName:
+async def replay(settings: Settings, found: Letter) -> str:
     """Gives the event back to the service that emitted it, and returns which one that is.
 
     Its outbox sends the event until all of its consumers have confirmed it, so nothing is lost whoever
@@ -205,19 +193,14 @@ async def close(connection: Connection, found: Letter, outcome: str) -> None:
     )
 
 
-def _owner(found: Letter) -> ServiceName:
-    for service, file in _EVENTS.items():
-        if any(type_.name == found.type for type_ in _types_of(file)):
-            return service
+def _owner(found: Letter) -> str:
+    for context in ROSTER:
+        if any(type_.name == found.type for type_ in events_in(context.event_protos)):
+            return context.package
     raise CommandError(
         f"{found.id} holds no event of ours ({found.type!r}), so nobody can send it again.",
         way_out=f"Look at `florin dlq show {found.id}`; `florin dlq discard {found.id}` closes it.",
     )
-
-
-def _types_of(file: ModuleType) -> Iterator[EventType]:
-    for name in file.DESCRIPTOR.message_types_by_name:
-        yield event_type(getattr(file, name))
 
 
 def _emitted_at(found: Letter) -> datetime | None:
@@ -227,7 +210,7 @@ def _emitted_at(found: Letter) -> datetime | None:
         return None
 
 
-async def _connect(settings: Settings, service: ServiceName, *, as_auditor: bool = False) -> Connection:
+async def _connect(settings: Settings, service: str, *, as_auditor: bool = False) -> Connection:
     database = databases.of(service)
     role = secrets.AUDITOR if as_auditor else database.role
     url = postgres.url(settings, secrets.load(settings), role=role, database=database.name)

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from kit.runtime.settings import ServiceSettings
+from kit.runtime.settings import ContextSettings
 
 
-class Settings(ServiceSettings):
+class Settings(ContextSettings):
     """Settings of the inventory service."""
-
-    # Port of the gRPC server.
-    port: int = Field(default=50052, ge=0, le=65_535, validation_alias="FLORIN_INVENTORY_PORT")

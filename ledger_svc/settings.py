@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from kit.runtime.settings import ServiceSettings
+from kit.runtime.settings import ContextSettings
 
 
-class Settings(ServiceSettings):
+class Settings(ContextSettings):
     """Settings of the ledger service."""
 
-    # Port of the gRPC server.
-    port: int = Field(default=50054, validation_alias="FLORIN_LEDGER_PORT")
     # How long calls gather before they are posted in one commit.
     posting_linger_ms: int = Field(default=3, ge=0, le=100)
     # How often the books are closed up to the safe horizon: an edit of a younger row has no seal to break.

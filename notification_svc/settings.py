@@ -7,15 +7,13 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from kit.runtime.settings import ServiceSettings
+from kit.runtime.settings import ContextSettings
 from notification_svc.domain.message import header_text
 
 
-class Settings(ServiceSettings):
+class Settings(ContextSettings):
     """Settings of this service beside those that all share."""
 
-    # Port of the gRPC server.
-    port: int = Field(50055, validation_alias="FLORIN_NOTIFICATION_PORT")
     # Nobody waits for an e-mail in milliseconds, and a fuller batch is a cheaper one.
     event_linger_ms: int = Field(default=60, ge=0, le=1_000)
     # Everything this installation keeps.

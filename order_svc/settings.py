@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from kit.runtime.settings import ServiceSettings
+from kit.runtime.settings import ContextSettings
 
 
-class Settings(ServiceSettings):
+class Settings(ContextSettings):
     """Settings of the order service."""
 
-    # Port of the gRPC server.
-    port: int = Field(default=50051, validation_alias="FLORIN_ORDER_PORT")
     # Where prices are looked up: the inventory service, host and port.
     inventory_target: str = "127.0.0.1:50052"
     # More open orders than this and a new one would wait longer than a buyer does: at 400 completed orders

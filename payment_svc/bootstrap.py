@@ -1,4 +1,4 @@
-"""Builds the payment service: the only place that knows all its parts."""
+"""Puts the payment service together: the only place that knows all its parts."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from functools import partial
 
 from florin.payment.v1 import payment_service_pb2_grpc
 
-from kit.messaging.pump import Pump
 from kit.messaging.step import Step, Steps
-from kit.rpc import Server, Servicer
-from kit.runtime.service import Runtime
-from kit.store.batch import Gatherer, one_bad_item_fails_alone
-from kit.values.clock import system_clock
-from kit.values.ids import new_id
+from kit.runtime.context import Runtime
+from kit.store.batch import one_bad_item_fails_alone
+from kit.store.database import Connection
 from payment_svc.adapters.postgres.payments import PostgresPaymentReader, PostgresPayments
 from payment_svc.adapters.stripe.gateway import NAME as STRIPE
 from payment_svc.adapters.stripe.gateway import StripeGateway
@@ -21,85 +18,77 @@ from payment_svc.adapters.stripe.webhooks import read_webhook
 from payment_svc.application.charge.charge_payments import Charger
 from payment_svc.application.facts.apply_psp_facts import apply_psp_facts
 from payment_svc.application.facts.receive_webhooks import receive_webhooks
-from payment_svc.application.ports import Scope, Webhook
+from payment_svc.application.lookup.look_up_payments import LookUps
+from payment_svc.application.ports import PaymentReader, Payments, Psp, Scope, Webhook
+from payment_svc.application.psp_calls import PspCalls
+from payment_svc.domain import schedule
 from payment_svc.domain.payment import PspFact
 from payment_svc.settings import Settings
-from payment_svc.transport.events import EMITS, SUBSCRIPTIONS
+from payment_svc.transport.events import SUBSCRIPTIONS
 from payment_svc.transport.grpc import PaymentServicer, WebhookServicer
 
-NAME = "payment_svc"
 
-# How often undecided payments are looked for; each has its own time at which it is due.
-_SWEEP_INTERVAL_S = 0.5
-
-
-async def build(settings: Settings) -> Runtime:
-    """Return the payment service, ready to serve."""
-    runtime = Runtime.build(NAME, settings, EMITS)
-    reader = PostgresPaymentReader(runtime.database)
-    gateway = StripeGateway(
-        api_key=settings.psp_api_key, base_url=settings.psp_base_url, return_url=settings.return_url
-    )
+def build(
+    settings: Settings,
+    runtime: Runtime,
+    *,
+    payments: Callable[[Connection], Payments] = PostgresPayments,
+    reader: PaymentReader | None = None,
+    psp: Psp | None = None,
+) -> None:
+    """Put the payment service onto its runtime; what a test gives takes the place of the real thing."""
+    reader = reader or PostgresPaymentReader(runtime.database)
+    if psp is None:
+        psp = stripe = StripeGateway(
+            api_key=settings.psp_api_key, base_url=settings.psp_base_url, return_url=settings.return_url
+        )
+        runtime.closers.append(stripe.close)
 
     def scope(step: Step) -> Scope:
         return Scope(
-            payments=PostgresPayments(step.connection),
-            new_id=new_id,
-            clock=system_clock,
-            charge=lambda payments: step.after_commit(partial(charger.charge, payments)),
+            payments=payments(step.connection),
+            new_id=runtime.new_id,
+            clock=runtime.clock,
+            charge=lambda new: step.after_commit(partial(charger.charge, new)),
             fee_bp=settings.platform_fee_bp,
             psp=STRIPE,
         )
 
     linger_s = settings.fact_linger_ms / 1000
-    facts = Gatherer(
+    facts = runtime.gather(
+        "psp_facts",
         one_bad_item_fails_alone(partial(_apply_facts, runtime.steps, scope)),
-        name="psp_facts",
         linger_s=linger_s,
     )
-    webhooks = Gatherer(
+    webhooks = runtime.gather(
+        "webhooks",
         one_bad_item_fails_alone(partial(_receive_webhooks, runtime.steps, scope)),
-        name="webhooks",
         linger_s=linger_s,
     )
-    charger = Charger(gateway, reader, facts.submit, clock=system_clock, action_ttl_s=settings.action_ttl_s)
-    pump = Pump(
-        bus=runtime.bus,
-        steps=runtime.steps,
-        consumer=NAME,
-        subscriptions=SUBSCRIPTIONS,
-        scope=scope,
-        new_id=new_id,
-        linger_s=settings.event_linger_ms / 1000,
-        replica=settings.replica,
+    calls = PspCalls()
+    charger = Charger(psp, calls, facts.submit)
+    look_ups = LookUps(
+        psp,
+        reader,
+        calls,
+        charger,
+        facts.submit,
+        clock=runtime.clock,
+        action_ttl_s=settings.action_ttl_s,
     )
-    server = Server(
-        host=settings.bind_host,
-        port=settings.port,
-        servicers=[
-            Servicer(
-                "florin.payment.v1.PaymentService",
-                payment_service_pb2_grpc.add_PaymentServiceServicer_to_server,
-                PaymentServicer(reader),
-            ),
-            Servicer(
-                "florin.payment.v1.WebhookService",
-                payment_service_pb2_grpc.add_WebhookServiceServicer_to_server,
-                WebhookServicer(
-                    read=partial(read_webhook, secret=settings.psp_webhook_secret),
-                    webhooks=webhooks,
-                ),
-            ),
-        ],
+    runtime.closers.append(calls.finish)
+    runtime.consume(SUBSCRIPTIONS, scope)
+    runtime.every(schedule.LOOK_UP_DUE, look_ups.look_up_due)
+    runtime.serve(
+        "florin.payment.v1.PaymentService",
+        payment_service_pb2_grpc.add_PaymentServiceServicer_to_server,
+        PaymentServicer(reader),
     )
-    runtime.worker("pump", pump.run)
-    runtime.every("payments.sweep", _SWEEP_INTERVAL_S, charger.sweep)
-    runtime.closers.append(gateway.close)
-    runtime.gather(facts)
-    runtime.gather(webhooks)
-    runtime.closers.append(charger.stop)
-    runtime.serve_grpc(server)
-    return runtime
+    runtime.serve(
+        "florin.payment.v1.WebhookService",
+        payment_service_pb2_grpc.add_WebhookServiceServicer_to_server,
+        WebhookServicer(read=partial(read_webhook, secret=settings.psp_webhook_secret), webhooks=webhooks),
+    )
 
 
 async def _apply_facts(steps: Steps, scope: Callable[[Step], Scope], facts: list[PspFact]) -> Sequence[None]:

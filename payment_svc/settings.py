@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from kit.runtime.settings import ServiceSettings
+from kit.runtime.settings import ContextSettings
 
 
-class Settings(ServiceSettings):
+class Settings(ContextSettings):
     """Settings of the payment service."""
 
-    # Port of the gRPC server.
-    port: int = Field(default=50053, validation_alias="FLORIN_PAYMENT_PORT")
     # Stripe, or the simulator that speaks its protocol.
     psp_base_url: str = "http://127.0.0.1:12111"
     # Secret key of the account at the PSP.

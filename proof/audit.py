@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import psycopg
 
-ORDERS: Final = "florin_order"
-STOCK: Final = "florin_inventory"
-PAYMENTS: Final = "florin_payment"
-BOOKS: Final = "florin_ledger"
-NOTIFICATIONS: Final = "florin_notification"
-DATABASES: Final = (ORDERS, STOCK, PAYMENTS, BOOKS, NOTIFICATIONS)
+from roster import ROSTER
+
+ORDERS: Final = ROSTER["order_svc"].database
+STOCK: Final = ROSTER["inventory_svc"].database
+PAYMENTS: Final = ROSTER["payment_svc"].database
+BOOKS: Final = ROSTER["ledger_svc"].database
+DATABASES: Final = tuple(context.database for context in ROSTER)
 
 Row = tuple[Any, ...]
 

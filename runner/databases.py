@@ -1,4 +1,4 @@
-"""A database for each service, its owner, and a role for it that may do no more than it must."""
+"""A database for each context, its owner, and a role for it that may do no more than it must."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
+from kit.runtime.roster import Context
+from roster import ROSTER
 from runner import postgres
 from runner.secrets import AUDITOR, Secrets
-from runner.settings import SERVICE_NAMES, ServiceName, Settings
+from runner.settings import Settings
 from runner.spec import StepFailed
 
 # What the step that makes them is called in the table.
@@ -21,7 +23,7 @@ _CONNECT_DEADLINE_S: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """One service's database and its two roles."""
+    """One context's database and its two roles."""
 
     name: str
 
@@ -36,9 +38,24 @@ class Database:
         return self.name
 
 
-def of(service: ServiceName) -> Database:
-    """The database of `service`."""
-    return Database(f"florin_{service.removesuffix('_svc')}")
+def of(package: str) -> Database:
+    """The database of a context."""
+    return Database(ROSTER[package].database)
+
+
+def addresses(
+    settings: Settings, secrets: Secrets, process: str, *, as_owner: bool = False
+) -> dict[str, str]:
+    """What the contexts of a process are told of their databases, by setting."""
+
+    def setting(context: Context) -> str:
+        return f"FLORIN_{context.name.upper()}_{'MIGRATE_' if as_owner else ''}DATABASE_URL"
+
+    def address(database: Database) -> str:
+        role = database.owner if as_owner else database.role
+        return postgres.url(settings, secrets, role=role, database=database.name)
+
+    return {setting(context): address(of(context.package)) for context in ROSTER.hosted_by(process)}
 
 
 async def ensure(settings: Settings, secrets: Secrets) -> None:
@@ -49,7 +66,7 @@ async def ensure(settings: Settings, secrets: Secrets) -> None:
     Raises:
         StepFailed: Postgres refused.
     """
-    databases = [of(service) for service in SERVICE_NAMES]
+    databases = [of(package) for package in ROSTER.packages]
     try:
         async with await connect(settings, secrets, "postgres") as connection:
             await _ensure_roles(connection, secrets, databases)

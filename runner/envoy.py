@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from edge import EdgeSettings, Endpoint, envoy_command, write_config
+from roster import ROSTER
 from runner import health, wheels
 from runner.services import replica_names
-from runner.settings import SERVICE_NAMES, Settings
+from runner.settings import Settings
 from runner.spec import ProcessSpec
 
 NAME: Final = "envoy"
@@ -31,7 +32,7 @@ def spec(settings: Settings, *, log_path: Path, cwd: Path) -> ProcessSpec:
         port=settings.edge_port,
         env={"PATH": os.environ.get("PATH", "")},
         # Its door opens when there is somebody behind it.
-        needs=tuple(name for each in SERVICE_NAMES for name in replica_names(settings, each)),
+        needs=tuple(name for each in ROSTER.processes for name in replica_names(settings, each)),
         log_path=log_path,
         cwd=cwd,
         prepare=configure,
@@ -48,6 +49,6 @@ def _edge_settings(settings: Settings) -> EdgeSettings:
         admin_port=settings.envoy_admin_port,
         upstreams={
             service: tuple(Endpoint(settings.local_host, port) for port in settings.service_ports(service))
-            for service in SERVICE_NAMES
+            for service in ROSTER.processes
         },
     )

@@ -8,14 +8,15 @@ import importlib.util
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 from psycopg import sql
 
-from runner import databases, postgres, program
+from roster import ROSTER
+from runner import databases, program
 from runner.secrets import Secrets
-from runner.settings import ServiceName, Settings
+from runner.settings import Settings
 from runner.spec import Step, StepFailed
 
 # A migration of a large table is somebody's deliberate act, not something a start waits for.
@@ -25,46 +26,47 @@ _DEADLINE_S: Final = 120.0
 _TAIL_LINES: Final = 15
 
 
-def step_name(service: ServiceName) -> str:
-    """What the migration of `service` is called in the table."""
-    return f"{service} migrate"
+def step_name(process: str) -> str:
+    """What the migration of a process's contexts is called in the table."""
+    return f"{process} migrate"
 
 
 def step(
     settings: Settings,
     secrets: Secrets,
-    service: ServiceName,
+    process: str,
     *,
     env: Mapping[str, str],
     cwd: Path,
 ) -> Step:
-    """Runs `python -m <service> migrate`, unless these migrations were run before.
+    """Runs `python -m <process> migrate`, unless these migrations were run before.
 
     Five Python processes that find nothing to do would be a third of the time that a warm start
     takes. What was run is noted in the database itself, as a comment, so that the note cannot
     outlive what it speaks of.
     """
-    log_path = settings.logs_dir / f"{service}.migrate.log"
-    database = databases.of(service)
+    log_path = settings.logs_dir / f"{process}.migrate.log"
     env = {
         **env,
-        "FLORIN_DATABASE_URL": _url(settings, secrets, database, role=database.role),
-        "FLORIN_MIGRATE_DATABASE_URL": _url(settings, secrets, database, role=database.owner),
+        **databases.addresses(settings, secrets, process),
+        **databases.addresses(settings, secrets, process, as_owner=True),
     }
 
     async def run() -> None:
-        wanted = f"florin migrations {digest(service)}"
         try:
-            async with await databases.connect(settings, secrets, database.name) as connection:
-                if await _noted(connection) == wanted:
-                    return
-                await _migrate(service, env=env, cwd=cwd, log_path=log_path)
-                note = sql.SQL("COMMENT ON DATABASE {} IS {}")
-                await connection.execute(note.format(sql.Identifier(database.name), sql.Literal(wanted)))
+            outdated = [
+                context.package
+                for context in ROSTER.hosted_by(process)
+                if await _noted(settings, secrets, context.package) != _note(context.package)
+            ]
+            if outdated:
+                await _migrate(process, env=env, cwd=cwd, log_path=log_path)
+            for package in outdated:
+                await _take_note(settings, secrets, package)
         except psycopg.Error as error:
             raise StepFailed(f"Postgres refused: {error}") from error
 
-    return Step(name=step_name(service), run=run, needs=(databases.STEP,))
+    return Step(name=step_name(process), run=run, needs=(databases.STEP,))
 
 
 def digest(service: str) -> str:
@@ -78,10 +80,6 @@ def digest(service: str) -> str:
     return found.hexdigest()[:32]
 
 
-def _url(settings: Settings, secrets: Secrets, database: databases.Database, *, role: str) -> str:
-    return postgres.url(settings, secrets, role=role, database=database.name)
-
-
 def _folder(package: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
@@ -89,14 +87,28 @@ def _folder(package: str) -> Path:
     return Path(spec.origin).parent
 
 
-async def _noted(connection: psycopg.AsyncConnection[Any]) -> str | None:
+def _note(package: str) -> str:
+    return f"florin migrations {digest(package)}"
+
+
+async def _noted(settings: Settings, secrets: Secrets, package: str) -> str | None:
     query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
-    row = await (await connection.execute(query)).fetchone()
-    return None if row is None else row[0]
+    async with await databases.connect(settings, secrets, databases.of(package).name) as connection:
+        row = await (await connection.execute(query)).fetchone()
+        return None if row is None else row[0]
 
 
-async def _migrate(service: ServiceName, *, env: Mapping[str, str], cwd: Path, log_path: Path) -> None:
-    command = (sys.executable, "-m", service, "migrate")
+async def _take_note(settings: Settings, secrets: Secrets, package: str) -> None:
+    name = databases.of(package).name
+    comment = sql.SQL("COMMENT ON DATABASE {} IS {}").format(
+        sql.Identifier(name), sql.Literal(_note(package))
+    )
+    async with await databases.connect(settings, secrets, name) as connection:
+        await connection.execute(comment)
+
+
+async def _migrate(process_name: str, *, env: Mapping[str, str], cwd: Path, log_path: Path) -> None:
+    command = (sys.executable, "-m", process_name, "migrate")
     process = await program.start(command, env=env, cwd=cwd, log_path=log_path)
     try:
         async with asyncio.timeout(_DEADLINE_S):

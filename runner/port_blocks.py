@@ -12,23 +12,26 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+from roster import ROSTER
+from runner.settings import MAX_REPLICAS
+
 # Below the ports that kernels give to outgoing connections (32768 on Linux), so that no client
 # takes one between our look and a server's bind; above those of installed servers.
 _FIRST_PORT: Final = 20_000
 _LAST_PORT: Final = 32_000
 
-# The first ten are for stores and edge, then five services with up to eight replicas each.
-_BLOCK_SIZE: Final = 50
-_SERVICES_OFFSET: Final = 10
-_REPLICA_STEP: Final = 5
-
 _SINGLE: Final = ("edge", "envoy_admin", "psp_sim", "postgres", "nats", "redis")
-_SERVICES: Final = ("order", "inventory", "payment", "ledger", "notification")
+_PROCESSES: Final = tuple(ROSTER[process].name for process in ROSTER.processes)
+
+# The first ten are for stores and edge, then the processes with up to eight replicas each.
+_PROCESSES_OFFSET: Final = 10
+_REPLICA_STEP: Final = len(_PROCESSES)
+_BLOCK_SIZE: Final = _PROCESSES_OFFSET + MAX_REPLICAS * _REPLICA_STEP
 
 
 @contextmanager
 def port_block() -> Iterator[range]:
-    """Fifty consecutive free ports that are ours until the end, even before we listen on them.
+    """Consecutive free ports that are ours until the end, even before we listen on them.
 
     Others who ask here keep off by a lock on a file for each block; other programs by our
     looking first.
@@ -55,7 +58,7 @@ def port_block() -> Iterator[range]:
 def settings_in(block: range) -> dict[str, int]:
     """Every port setting of a system, each with a port out of `block`."""
     ports = {f"{name}_port": block[index] for index, name in enumerate(_SINGLE)}
-    ports |= {f"{name}_port": block[_SERVICES_OFFSET + index] for index, name in enumerate(_SERVICES)}
+    ports |= {f"{name}_port": block[_PROCESSES_OFFSET + index] for index, name in enumerate(_PROCESSES)}
     return ports | {"replica_port_step": _REPLICA_STEP}
 
 

@@ -9,7 +9,8 @@ from typing import Final
 
 import psutil
 
-from runner.settings import SERVICE_NAMES, Settings
+from roster import ROSTER
+from runner.settings import Settings
 
 # On the own machine a connection is accepted or refused at once.
 _ANSWER_DEADLINE_S: Final = 0.5
@@ -54,10 +55,10 @@ def wanted(settings: Settings, *, only: Collection[str] | None = None) -> dict[i
         if getattr(settings, f"{store}_url") is None:
             port: int = getattr(settings, f"{store}_port")
             found[port] = Wanted(store, f"FLORIN_{store.upper()}_PORT")
-    for service in SERVICE_NAMES:
-        variable = f"FLORIN_{service.removesuffix('_svc').upper()}_PORT"
-        for port in settings.service_ports(service):
-            found[port] = Wanted(service, variable)
+    for process in ROSTER.processes:
+        variable = f"FLORIN_{ROSTER[process].name.upper()}_PORT"
+        for port in settings.service_ports(process):
+            found[port] = Wanted(process, variable)
     return {port: each for port, each in found.items() if only is None or each.by in only}
 
 

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from roster import ROSTER
 from runner.errors import CommandError
-from runner.settings import SERVICE_NAMES, Settings
+from runner.settings import Settings
 
 # 192 bits: nobody guesses it, and it still fits on a line of a connection string.
 _ENTROPY_BYTES: Final = 24
@@ -64,9 +65,14 @@ def ensure(settings: Settings) -> Secrets:
                 "which forgets all data, leads on.",
             )
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        write_private(path, json.dumps(asdict(_generate()), indent=1))
+        _write(settings, _generate())
     _ensure_key_pair(settings)
-    return load(settings)
+    found = load(settings)
+    if missing := [role for role in _roles() if role not in found.postgres_passwords]:
+        # A context has moved in since.
+        found.postgres_passwords.update({role: _password() for role in missing})
+        _write(settings, found)
+    return found
 
 
 def load(settings: Settings) -> Secrets:
@@ -101,14 +107,23 @@ def write_private(path: Path, text: str) -> None:
     draft.replace(path)
 
 
+def _write(settings: Settings, secrets: Secrets) -> None:
+    write_private(secrets_file(settings), json.dumps(asdict(secrets), indent=1))
+
+
+def _roles() -> list[str]:
+    databases = [context.database for context in ROSTER]
+    return [SUPERUSER, AUDITOR, *databases, *(f"{database}_owner" for database in databases)]
+
+
+def _password() -> str:
+    # Hexadecimal, so that a password needs no quoting in an address or in SQL.
+    return random.token_hex(_ENTROPY_BYTES)
+
+
 def _generate() -> Secrets:
-    roles = [SUPERUSER, AUDITOR]
-    for service in SERVICE_NAMES:
-        database = f"florin_{service.removesuffix('_svc')}"
-        roles += [database, f"{database}_owner"]
     return Secrets(
-        # Hexadecimal, so that a password needs no quoting in an address or in SQL.
-        postgres_passwords={role: random.token_hex(_ENTROPY_BYTES) for role in roles},
+        postgres_passwords={role: _password() for role in _roles()},
         psp_api_key=f"sk_test_{random.token_hex(_ENTROPY_BYTES)}",
         psp_webhook_secret=f"whsec_{random.token_hex(_ENTROPY_BYTES)}",
         page_token_key=random.token_hex(_ENTROPY_BYTES),

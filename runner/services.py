@@ -1,4 +1,4 @@
-"""The five services, their migrations and the PSP simulator."""
+"""The processes that host the contexts, their migrations and the PSP simulator."""
 
 from __future__ import annotations
 
@@ -7,27 +7,26 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from kit.runtime.roster import Context
+from roster import ROSTER
 from runner import databases, health, migrations, nats, postgres, redis
 from runner.secrets import Secrets
-from runner.settings import SERVICE_NAMES, ServiceName, Settings
+from runner.settings import Settings
 from runner.spec import Node, ProcessSpec, Step
 
 PSP_SIM: Final = "psp_sim"
 
-# A service finishes its batches, flushes its spans and closes its pools in this time.
+# A process finishes its batches, flushes its spans and closes its pools in this time.
 _STOP_GRACE_S: Final = 15.0
-
-# The services that call the PSP; no other has its keys.
-_CALL_PSP: Final = frozenset({"payment_svc"})
 
 # Of the runner's own settings, these hold the keys to everything; no service may see them.
 _RUNNER_ONLY: Final = frozenset({"FLORIN_POSTGRES_URL"})
 
 
-def replica_names(settings: Settings, service: ServiceName) -> list[str]:
-    """What the replicas of `service` are called: `order_svc`, `order_svc-2`, …"""
-    count = len(settings.service_ports(service))
-    return [service if index == 0 else f"{service}-{index + 1}" for index in range(count)]
+def replica_names(settings: Settings, process: str) -> list[str]:
+    """What the replicas of a process are called: `order_svc`, `order_svc-2`, …"""
+    count = len(settings.service_ports(process))
+    return [process if index == 0 else f"{process}-{index + 1}" for index in range(count)]
 
 
 def databases_step(settings: Settings, secrets: Secrets) -> Step:
@@ -54,15 +53,14 @@ def psp_sim_spec(settings: Settings, secrets: Secrets, *, cwd: Path) -> ProcessS
 
 
 def service_nodes(settings: Settings, secrets: Secrets, *, cwd: Path) -> list[Node]:
-    """Each service's migration and every one of its replicas."""
+    """Each process's migrations and every one of its replicas."""
     nodes: list[Node] = []
-    for service in SERVICE_NAMES:
-        env = _service_environment(settings, secrets, service)
-        nodes.append(migrations.step(settings, secrets, service, env=env, cwd=cwd))
-        ports = settings.service_ports(service)
+    for process in ROSTER.processes:
+        env = _environment_of(settings, secrets, process)
+        nodes.append(migrations.step(settings, secrets, process, env=env, cwd=cwd))
         nodes.extend(
-            _replica(settings, secrets, service, index=index, port=port, cwd=cwd)
-            for index, port in enumerate(ports)
+            _replica(settings, secrets, process, index=index, port=port, env=env, cwd=cwd)
+            for index, port in enumerate(settings.service_ports(process))
         )
     return nodes
 
@@ -70,31 +68,28 @@ def service_nodes(settings: Settings, secrets: Secrets, *, cwd: Path) -> list[No
 def _replica(
     settings: Settings,
     secrets: Secrets,
-    service: ServiceName,
+    process: str,
     *,
     index: int,
     port: int,
+    env: dict[str, str],
     cwd: Path,
 ) -> ProcessSpec:
-    name = replica_names(settings, service)[index]
-    database = databases.of(service)
-    kind = service.removesuffix("_svc").upper()
-    psp = (PSP_SIM,) if service in _CALL_PSP else ()
+    name = replica_names(settings, process)[index]
+    psp = (PSP_SIM,) if _calls_psp(process) else ()
     return ProcessSpec(
         name=name,
-        command=_module(service, "serve"),
+        command=_module(process, "serve"),
         check=health.GrpcCheck(settings.local_host, port),
         port=port,
-        env=_service_environment(settings, secrets, service)
+        env=env
+        | databases.addresses(settings, secrets, process)
         | {
-            "FLORIN_DATABASE_URL": postgres.url(
-                settings, secrets, role=database.role, database=database.name
-            ),
-            f"FLORIN_{kind}_PORT": str(port),
+            f"FLORIN_{ROSTER[process].name.upper()}_PORT": str(port),
             "FLORIN_REPLICA_INDEX": str(index),
-            "FLORIN_REPLICA_COUNT": str(len(settings.service_ports(service))),
+            "FLORIN_REPLICA_COUNT": str(len(settings.service_ports(process))),
         },
-        needs=(migrations.step_name(service), nats.NAME, redis.NAME, *psp),
+        needs=(migrations.step_name(process), nats.NAME, redis.NAME, *psp),
         log_path=settings.logs_dir / f"{name}.log",
         cwd=cwd,
         stop_grace_s=_STOP_GRACE_S,
@@ -120,7 +115,6 @@ def _common_environment(settings: Settings, secrets: Secrets) -> dict[str, str]:
             "FLORIN_REDIS_URL": redis.url(settings),
             "FLORIN_PSP_BASE_URL": f"http://{host}:{settings.psp_sim_port}",
             "FLORIN_PAGE_TOKEN_KEY": secrets.page_token_key,
-            "FLORIN_INVENTORY_TARGET": f"{host}:{settings.inventory_port}",
             "FLORIN_MAILBOX_DIR": str(settings.mailbox),
             "FLORIN_SMTP_URL": settings.smtp_url,
             "FLORIN_OTLP_ENDPOINT": settings.otlp_endpoint,
@@ -130,13 +124,27 @@ def _common_environment(settings: Settings, secrets: Secrets) -> dict[str, str]:
     )
 
 
-def _service_environment(settings: Settings, secrets: Secrets, service: ServiceName) -> dict[str, str]:
-    psp = _psp_environment(secrets) if service in _CALL_PSP else {}
-    return _common_environment(settings, secrets) | psp
+def _environment_of(settings: Settings, secrets: Secrets, process: str) -> dict[str, str]:
+    psp = _psp_environment(secrets) if _calls_psp(process) else {}
+    called = {package for context in ROSTER.hosted_by(process) for package in context.calls}
+    targets = {_target_setting(ROSTER[package]): _target(settings, ROSTER[package]) for package in called}
+    return _common_environment(settings, secrets) | psp | targets
+
+
+def _target_setting(context: Context) -> str:
+    return f"FLORIN_{context.name.upper()}_TARGET"
+
+
+def _target(settings: Settings, context: Context) -> str:
+    return f"{settings.local_host}:{settings.service_ports(context.process)[0]}"
+
+
+def _calls_psp(process: str) -> bool:
+    """Whether a process is given the keys to the PSP; no other has them."""
+    return any(context.calls_psp for context in ROSTER.hosted_by(process))
 
 
 def _psp_environment(secrets: Secrets) -> dict[str, str]:
-    """The keys to the PSP: for the simulator and the one service that calls it."""
     return {
         "FLORIN_PSP_API_KEY": secrets.psp_api_key,
         "FLORIN_PSP_WEBHOOK_SECRET": secrets.psp_webhook_secret,

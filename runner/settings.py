@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, create_model, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from roster import ROSTER
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 # More than one machine can feed, and few enough that their ports stay apart from all others.
-Replicas = Annotated[int, Field(ge=1, le=8)]
+MAX_REPLICAS: Final = 8
+Replicas = Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
 
-ServiceName = Literal["order_svc", "inventory_svc", "payment_svc", "ledger_svc", "notification_svc"]
-SERVICE_NAMES: Final[tuple[ServiceName, ...]] = (
-    "order_svc",
-    "inventory_svc",
-    "payment_svc",
-    "ledger_svc",
-    "notification_svc",
-)
+
+if TYPE_CHECKING:
+    _OfProcesses = BaseSettings
+else:
+    # Two fields for each process of the roster: `order_port`, `replicas_order`.
+    _OfProcesses = create_model(
+        "_OfProcesses",
+        __base__=BaseSettings,
+        **{
+            f"{ROSTER[process].name}_port": (Port, Field(port, description="Where it listens."))
+            for process, port in ROSTER.processes.items()
+        },
+        **{
+            f"replicas_{ROSTER[process].name}": (
+                Replicas,
+                Field(1, description="How many processes share its work."),
+            )
+            for process in ROSTER.processes
+        },
+    )
 
 
 def checkout_root() -> Path:
@@ -32,7 +47,7 @@ def checkout_root() -> Path:
     return root if (root / "pyproject.toml").is_file() else Path.cwd()
 
 
-class Settings(BaseSettings):
+class Settings(_OfProcesses):
     """Everything the runner can be told, each field as an environment variable `FLORIN_<FIELD>`.
 
     Two systems run side by side when their data directories and ports differ.
@@ -49,22 +64,10 @@ class Settings(BaseSettings):
     edge_port: Port = 8080
     # Where each of the others listens.
     envoy_admin_port: Port = 9901
-    order_port: Port = 50051
-    inventory_port: Port = 50052
-    payment_port: Port = 50053
-    ledger_port: Port = 50054
-    notification_port: Port = 50055
     psp_sim_port: Port = 12111
     postgres_port: Port = 54329
     nats_port: Port = 42229
     redis_port: Port = 63799
-
-    # How many processes of a service share its work.
-    replicas_order: Replicas = 1
-    replicas_inventory: Replicas = 1
-    replicas_payment: Replicas = 1
-    replicas_ledger: Replicas = 1
-    replicas_notification: Replicas = 1
 
     # Service ports are 1 apart by default, so replicas step over all of them: `order_svc-2`
     # listens on 50151.
@@ -123,9 +126,9 @@ class Settings(BaseSettings):
         """The host at which this machine reaches what is bound to `bind_host`."""
         return "127.0.0.1" if self.bind_host in {"0.0.0.0", "::"} else self.bind_host  # noqa: S104
 
-    def service_ports(self, service: ServiceName) -> tuple[int, ...]:
-        """The gRPC port of every replica of `service`, the first replica's first."""
-        kind = service.removesuffix("_svc")
-        first: int = getattr(self, f"{kind}_port")
-        replicas: int = getattr(self, f"replicas_{kind}")
+    def service_ports(self, process: str) -> tuple[int, ...]:
+        """The gRPC port of every replica of a process, the first replica's first."""
+        name = ROSTER[process].name
+        first: int = getattr(self, f"{name}_port")
+        replicas: int = getattr(self, f"replicas_{name}")
         return tuple(first + index * self.replica_port_step for index in range(replicas))

@@ -16,7 +16,7 @@ from runner import control, databases, postgres, secrets, state, system
 from runner.health import Check, Unhealthy
 from runner.privilege import confined
 from runner.secrets import Secrets
-from runner.settings import ServiceName, Settings
+from runner.settings import Settings
 from runner.spec import ProcessSpec
 from runner.state import ProcessState, State
 
@@ -67,12 +67,12 @@ class System:
         """One process as `florin status` shows it."""
         return next(process for process in self.state().processes if process.name == name)
 
-    def database_url(self, service: ServiceName) -> str:
+    def database_url(self, service: str) -> str:
         """The address by which `service` itself connects to its database."""
         database = databases.of(service)
         return postgres.url(self.settings, self.secrets, role=database.role, database=database.name)
 
-    def auditor_url(self, service: ServiceName) -> str:
+    def auditor_url(self, service: str) -> str:
         """An address that reads everything in a service's database and changes nothing."""
         return postgres.url(
             self.settings,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack
-from typing import Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 import nats
 import nats.js.errors
@@ -12,10 +11,9 @@ import pytest
 from google.protobuf.message import Message
 
 from kit.messaging.bus import STREAM
-from kit.messaging.events import event_type
-from kit.runtime.service import Runtime
+from kit.messaging.events import event_types
 from tests.support.databases import ServiceDatabase, ServiceDatabases
-from tests.support.service import recording_runtime
+from tests.support.service import RecordingRuntime, wired
 from tests.support.stores import Nats, Postgres, RedisServer, Stores
 
 
@@ -23,9 +21,22 @@ class RecordingRuntimeFactory(Protocol):
     """Makes the runtime of a service on a fresh database, with a bus that only records."""
 
     def __call__(
-        self, package: str, emits: Iterable[type[Message]] = (), database: ServiceDatabase | None = None
-    ) -> Awaitable[Runtime]:
-        """Return the open runtime; `database` is a fresh one of `package` if it is not given."""
+        self,
+        package: str,
+        *,
+        emits: Iterable[type[Message]] | None = None,
+        database: ServiceDatabase | None = None,
+        settings: Mapping[str, Any] | None = None,
+        **fakes: Any,
+    ) -> Awaitable[RecordingRuntime]:
+        """Return the open runtime, put together by the package's own bootstrap.
+
+        Args:
+            emits: makes it a bare runtime that emits these events, for what has no bootstrap.
+            database: a fresh one of `package` if it is not given.
+            settings: of the service, by field.
+            fakes: handed to its `build`, in place of real things.
+        """
 
 
 @pytest.fixture(scope="session")
@@ -111,15 +122,28 @@ def redis_url(stores: Stores) -> str:
 async def service_runtime(
     service_database: Callable[[str], ServiceDatabase],
 ) -> AsyncIterator[RecordingRuntimeFactory]:
-    """`await service_runtime("inventory_svc", emits=[StockReserved])`: a runtime without a broker."""
-    async with AsyncExitStack() as stack:
+    """`await service_runtime("inventory_svc")`: the service without a broker."""
+    opened: list[RecordingRuntime] = []
 
-        async def build(
-            package: str, emits: Iterable[type[Message]] = (), database: ServiceDatabase | None = None
-        ) -> Runtime:
-            url = (database or service_database(package)).url
-            name = package.rpartition(".")[2]
-            types = [event_type(message) for message in emits]
-            return await stack.enter_async_context(recording_runtime(name, url, types))
+    async def build(
+        package: str,
+        *,
+        emits: Iterable[type[Message]] | None = None,
+        database: ServiceDatabase | None = None,
+        settings: Mapping[str, Any] | None = None,
+        **fakes: Any,
+    ) -> RecordingRuntime:
+        url = (database or service_database(package)).url
+        if emits is None:
+            runtime = wired(package, url, settings or {}, **fakes)
+        else:
+            runtime = RecordingRuntime(package.rpartition(".")[2], url, event_types(*emits))
+        await runtime.database.open()
+        opened.append(runtime)
+        return runtime
 
-        yield build
+    yield build
+    for runtime in opened:
+        for closer in reversed(runtime.closers):
+            await closer()
+        await runtime.database.close()

@@ -1,7 +1,7 @@
 """Events as the services see them: typed messages with an id, a trail and a contract.
 
-Names, owners and consumers of events are options of their protobuf messages
-(`florin.common.v1.event`); this module is the only reader of those options.
+Names of events are options of their protobuf messages (`florin.common.v1.event`), owners are the packages
+that define them; this module is the only reader of both. Who has to confirm which event is in the roster.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Generic, TypeVar
 
 from florin.common.v1 import options_pb2
@@ -29,13 +31,11 @@ class EventType:
     Attributes:
         name: `noun.verbed`, e.g. `stock.reserved`.
         owner: short name of the service that emits it, e.g. `inventory`.
-        consumers: services that have to confirm it.
         message: the protobuf class.
     """
 
     name: str
     owner: str
-    consumers: frozenset[str]
     message: type[Message]
 
     def subject(self, aggregate_id: str) -> str:
@@ -70,14 +70,31 @@ def event_type(message: type[Message]) -> EventType:
     known = _types.get(message.DESCRIPTOR.full_name)
     if known is not None:
         return known
-    options = message.DESCRIPTOR.GetOptions()
-    if not options.HasExtension(options_pb2.event):
+    if not _is_event(message):
         raise TypeError(f"{message.DESCRIPTOR.full_name} is not an event: it has no event option")
-    option = options.Extensions[options_pb2.event]
+    option = message.DESCRIPTOR.GetOptions().Extensions[options_pb2.event]
     owner = message.DESCRIPTOR.full_name.split(".")[1]
-    type_ = EventType(option.type, owner, frozenset(option.consumers), message)
+    type_ = EventType(option.type, owner, message)
     _types[message.DESCRIPTOR.full_name] = type_
     return type_
+
+
+def event_types(*messages: type[Message]) -> tuple[EventType, ...]:
+    """Return the contracts of several event messages."""
+    return tuple(event_type(message) for message in messages)
+
+
+def events_in(module: str) -> tuple[EventType, ...]:
+    """Return the contracts of the events that a generated module defines; none if there is no such module."""
+    if find_spec(module) is None:
+        return ()
+    generated = import_module(module)
+    messages = [getattr(generated, name) for name in generated.DESCRIPTOR.message_types_by_name]
+    return event_types(*(each for each in messages if _is_event(each)))
+
+
+def _is_event(message: type[Message]) -> bool:
+    return bool(message.DESCRIPTOR.GetOptions().HasExtension(options_pb2.event))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ broker's own acknowledgements are not needed for correctness (docs/decisions/000
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -66,6 +66,7 @@ class Outbox:
 
     Args:
         types: every kind of event the service emits.
+        consumers: by event: who has to confirm it. What nobody has to is sent once.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Outbox:
         *,
         source: str,
         types: Iterable[EventType],
+        consumers: Mapping[str, frozenset[str]],
         new_id: NewId,
         clock: Clock,
     ) -> None:
@@ -82,6 +84,7 @@ class Outbox:
         self._bus = bus
         self._source = source
         self._types = {type_.name: type_ for type_ in types}
+        self._consumers = consumers
         self._new_id = new_id
         self._clock = clock
         self._awaited: dict[str, _Awaited] = {}
@@ -123,8 +126,8 @@ class Outbox:
     async def publish(self, envelopes: Sequence[Envelope]) -> None:
         """Send committed events. Never raises: what is not sent now is due later."""
         for envelope in envelopes:
-            if envelope.type.consumers:
-                self._awaited[envelope.id] = _Awaited(set(envelope.type.consumers))
+            if consumers := self._consumers.get(envelope.type.name):
+                self._awaited[envelope.id] = _Awaited(set(consumers))
             else:
                 self._confirmed.append(envelope.id)  # Nobody has to act on it.
             faultpoints.passing(f"{self._source}.before_publish")

@@ -1,29 +1,25 @@
-"""What every service is told by its environment; each service adds its own in `settings.py`."""
+"""What processes and contexts are told by their environment; each context adds its own in `settings.py`."""
 
 from __future__ import annotations
 
 import secrets
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+
+S = TypeVar("S", bound=BaseSettings)
 
 
-class ServiceSettings(BaseSettings):
-    """Settings that all services share: validated, frozen, read from `FLORIN_…` once at the start."""
+class ProcessSettings(BaseSettings):
+    """Settings of a process, whichever contexts it hosts."""
 
     model_config = SettingsConfigDict(env_prefix="FLORIN_", frozen=True, extra="ignore")
 
     # Address that the gRPC server listens on.
     bind_host: str = "127.0.0.1"
-    # The service's own database, as the role that may do only what the migrations grant.
-    database_url: str = Field(repr=False)
-    # The same database as the role that owns the schema; for `migrate` only.
-    migrate_database_url: str = Field(default="", repr=False)
-    # Where events are published and pulled.
-    nats_url: str = "nats://127.0.0.1:42229"
-    # Where answers to repeated requests are remembered; the service works without it.
-    redis_url: str = "redis://127.0.0.1:63799"
+    # Port of the gRPC server, if it is not the roster's; `FLORIN_ORDER_PORT` and the like come before it.
+    port: int | None = Field(default=None, ge=0, le=65_535)
     # Collector that takes spans by OTLP over gRPC; without one nothing is traced.
     otlp_endpoint: str = ""
     # Share of the requests without a trace of their own that is traced.
@@ -32,6 +28,25 @@ class ServiceSettings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     # The least important lines that are written.
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class ContextSettings(BaseSettings):
+    """Settings that all contexts share: validated, frozen, read from `FLORIN_…` once at the start.
+
+    Where one process hosts several, a variable may name its context, `FLORIN_ORDER_DATABASE_URL` say; it then
+    comes before the one that names none.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FLORIN_", frozen=True, extra="ignore")
+
+    # The context's own database, as the role that may do only what the migrations grant.
+    database_url: str = Field(repr=False)
+    # The same database as the role that owns the schema; for `migrate` only.
+    migrate_database_url: str = Field(default="", repr=False)
+    # Where events are published and pulled.
+    nats_url: str = "nats://127.0.0.1:42229"
+    # Where answers to repeated requests are remembered; the context works without it.
+    redis_url: str = "redis://127.0.0.1:63799"
     # Which of the replicas this process is, counted from 0: each handles the shards that are its own.
     replica_index: int = Field(default=0, ge=0)
     # How many replicas there are; all of them must be told the same.
@@ -39,10 +54,19 @@ class ServiceSettings(BaseSettings):
     # Signs page tokens. Left out, each process makes its own: then tokens end with it, and replicas do not
     # know each other's.
     page_token_key: str = Field(default_factory=lambda: secrets.token_hex(32), min_length=16, repr=False)
-    # How long an event batch of a busy service fills: longer is cheaper, shorter is faster.
+    # How long an event batch of a busy context fills: longer is cheaper, shorter is faster.
     event_linger_ms: int = Field(default=40, ge=0, le=1_000)
 
     @property
     def replica(self) -> tuple[int, int]:
         """(index, count) of this replica."""
         return self.replica_index, self.replica_count
+
+
+def read(kind: type[S], name: str) -> S:
+    """Return settings from the environment: `FLORIN_<NAME>_X` before `FLORIN_X`.
+
+    Raises:
+        ValidationError: one of them cannot be used, or is missing.
+    """
+    return kind(**EnvSettingsSource(kind, env_prefix=f"FLORIN_{name.upper()}_")())

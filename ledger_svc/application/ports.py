@@ -41,6 +41,22 @@ ReadBalance = Callable[[str], Awaitable[Balance | None]]
 """Returns the balance of an account by its code; None if nothing was ever posted to it."""
 
 
+class Ledger(Protocol):
+    """The books outside of a step; each call is a transaction of its own."""
+
+    async def post_together(self, journals: Sequence[Journal]) -> list[Posting]:
+        """Post journals in one transaction; see `PostTogether`."""
+
+    async def balance(self, account: str) -> Balance | None:
+        """Return what stands on an account; see `ReadBalance`."""
+
+    async def close_stretch(self, max_entries: int) -> int:
+        """Close at most so many entries and return how many they were."""
+
+    async def open_halts(self) -> list[str]:
+        """Return why posting is halted; usually nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What a use case is given for one step."""

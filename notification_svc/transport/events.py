@@ -1,4 +1,4 @@
-"""Which events lead to which messages."""
+"""What the notification service listens to, event → use case, and what it says."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Final
 
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 
+from kit.messaging.events import event_types
 from kit.messaging.pump import Subscriptions
 from notification_svc.application.ports import Scope
 from notification_svc.application.request_deliveries import request_apologies, request_receipts
@@ -14,3 +15,6 @@ SUBSCRIPTIONS: Final[Subscriptions[Scope]] = {
     OrderCompleted: request_receipts,
     OrderFailed: request_apologies,
 }
+
+# It talks to people only.
+EMITS: Final = event_types()

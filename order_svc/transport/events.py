@@ -1,4 +1,4 @@
-"""What the order service listens to: event → use case."""
+"""What the order service listens to, event → use case, and what it says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from florin.payment.v1.payment_events_pb2 import (
     PaymentRequiresAction,
 )
 
-from kit.messaging.events import event_type
+from kit.messaging.events import event_types
 from kit.messaging.pump import Subscriptions
 from order_svc.application.ports import Scope
 from order_svc.application.progress.advance_orders import advance_orders
@@ -34,4 +34,4 @@ SUBSCRIPTIONS: Final[Subscriptions[Scope]] = {
     JournalPosted: advance_orders,
 }
 
-EMITS: Final = tuple(event_type(message) for message in (OrderPlaced, OrderCompleted, OrderFailed))
+EMITS: Final = event_types(OrderPlaced, OrderCompleted, OrderFailed)

@@ -1,4 +1,4 @@
-"""What the payment service listens to: event → use case."""
+"""What the payment service listens to, event → use case, and what it says."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from florin.payment.v1.payment_events_pb2 import (
     PaymentRequiresAction,
 )
 
-from kit.messaging.events import event_type
+from kit.messaging.events import event_types
 from kit.messaging.pump import Subscriptions
 from payment_svc.application.charge.begin_payments import begin_payments
 from payment_svc.application.ports import Scope
 
 SUBSCRIPTIONS: Final[Subscriptions[Scope]] = {StockReserved: begin_payments}
 
-EMITS: Final = tuple(
-    event_type(message) for message in (PaymentCaptured, PaymentFailed, PaymentRequiresAction)
-)
+EMITS: Final = event_types(PaymentCaptured, PaymentFailed, PaymentRequiresAction)

@@ -21,6 +21,7 @@ from edge.descriptors import SERVICE_FILES
 from kit.messaging.events import EventType, event_type
 from kit.values import errors
 from kit.values.errors import REASONS, FlorinError
+from roster import ROSTER
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SERVICES: Final = sorted(SERVICE_FILES)
@@ -81,14 +82,14 @@ def path_of(method: MethodDescriptor) -> str:
 def test_a_service_subscribes_to_exactly_the_events_that_name_it_as_consumer(service: str) -> None:
     subscriptions = import_module(f"{service}.transport.events").SUBSCRIPTIONS
     listened_to = {event_type(message).name for message in subscriptions}
-    promised = {event.name for event in all_events() if service in event.consumers}
+    promised = {event.name for event in all_events() if service in ROSTER.consumers.get(event.name, ())}
     assert listened_to == promised
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_emits_exactly_the_events_of_its_package(service: str) -> None:
-    emits: tuple[Any, ...] = getattr(import_module(f"{service}.bootstrap"), "EMITS", ())
-    types = [each if isinstance(each, EventType) else event_type(each) for each in emits]
+    emits: tuple[Any, ...] = import_module(f"{service}.transport.events").EMITS
+    types: list[EventType] = list(emits)
     own = {event.name for event in all_events() if f"{event.owner}_svc" == service}
     assert {type_.name for type_ in types} == own
 
@@ -97,8 +98,8 @@ def test_events_are_named_once_and_consumed_by_services_that_exist() -> None:
     names = [event.name for event in all_events()]
     assert len(names) == len(set(names))
     for event in all_events():
-        assert event.consumers, f"nobody confirms {event.name}, so it would be sent for ever"
-        assert event.consumers <= set(SERVICES), event.name
+        assert ROSTER.consumers.get(event.name), f"nobody acts on {event.name}"
+    assert ROSTER.consumers.keys() <= set(names), "the roster names an event that does not exist"
 
 
 def test_service_configs_name_every_rpc_that_callers_should_give_a_deadline() -> None:

@@ -21,7 +21,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from runner.settings import SERVICE_NAMES, ServiceName
+from roster import ROSTER
 from runner.testing import System
 from tests.support.shop import Order, Shop
 
@@ -36,12 +36,12 @@ AS_OPS = {"x-florin-subject": "usr_ops", "x-florin-role": "ops"}
 INSTALL_DEADLINE_S = 240
 
 
-def address_of(system: System, service: ServiceName) -> str:
+def address_of(system: System, service: str) -> str:
     return f"127.0.0.1:{system.settings.service_ports(service)[0]}"
 
 
-@pytest.mark.parametrize("service", SERVICE_NAMES)
-def test_every_service_tells_what_it_offers(system: System, service: ServiceName) -> None:
+@pytest.mark.parametrize("service", tuple(ROSTER.processes))
+def test_every_service_tells_what_it_offers(system: System, service: str) -> None:
     with grpc.insecure_channel(address_of(system, service)) as channel:
         services = set(ProtoReflectionDescriptorDatabase(channel).get_services())
     package = f"florin.{service.removesuffix('_svc')}.v1."

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from runner.settings import SERVICE_NAMES
+from roster import ROSTER
 from tests.support.load import RATE_PER_S, steady_load
 from tests.support.shop import Shop
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.xdist_group("faults")
 @pytest.mark.parametrize(
     "victims",
     [
-        pytest.param(SERVICE_NAMES, id="services"),
+        pytest.param(tuple(ROSTER.processes), id="services"),
         pytest.param(("envoy", "psp_sim", "redis", "postgres"), id="edge-psp-and-stores"),
     ],
 )
@@ -34,10 +34,10 @@ async def test_every_202_ends_though_each_process_is_killed_in_turn(
 
 
 async def test_every_202_ends_though_all_services_die_at_once(shop: Shop) -> None:
-    before = shop.system.restarts(SERVICE_NAMES)
+    before = shop.system.restarts(tuple(ROSTER.processes))
     async with steady_load(shop) as load:
         await load.goes_on(orders=RATE_PER_S)
-        for name in SERVICE_NAMES:
+        for name in tuple(ROSTER.processes):
             shop.system.kill(name)
         await asyncio.to_thread(shop.system.wait_restarted, before)
         await load.goes_on()

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from kit.messaging.bus import STREAM
-from runner.settings import SERVICE_NAMES, ServiceName
+from roster import ROSTER
 from runner.testing import Armed, System
 from tests.support.broker import jetstream
 from tests.support.load import insists
@@ -33,13 +33,13 @@ KILL_POINTS = [
 async def is_quiet(system: System) -> None:
     """Returns once no event is under way, so that only the test's own order reaches a fault point."""
 
-    async def is_empty(service: ServiceName) -> bool:
+    async def is_empty(service: str) -> bool:
         async with await psycopg.AsyncConnection.connect(system.auditor_url(service)) as connection:
             cursor = await connection.execute("SELECT count(*) FROM outbox")
             return await cursor.fetchone() == (0,)
 
     async def are_empty() -> bool:
-        return all([await is_empty(service) for service in SERVICE_NAMES])
+        return all([await is_empty(service) for service in ROSTER.packages])
 
     await eventually(are_empty, "every event is confirmed", deadline_s=60)
     # What a dead process did not acknowledge would come again, though everybody has it.

@@ -1,7 +1,7 @@
 """A service without a broker: what it publishes is recorded, what it receives is handed to it.
 
 ```python
-shop = Scenario(runtime, SUBSCRIPTIONS, scope)
+shop = Scenario(runtime)
 await shop.given(OrderPlaced(order_id="ord_1", ...))
 await shop.when(PaymentFailed(order_id="ord_1", ...))
 shop.then(StockReleased(order_id="ord_1", ...))
@@ -10,10 +10,10 @@ shop.then(StockReleased(order_id="ord_1", ...))
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from importlib import import_module
+from typing import Any, Final, Generic, TypeVar
 
 from google.protobuf.message import Message
 from nats.aio.client import Client
@@ -21,16 +21,20 @@ from nats.aio.msg import Msg
 
 from kit.messaging.bus import Bus, Envelope
 from kit.messaging.events import EventType, event_type
-from kit.messaging.outbox import Outbox
 from kit.messaging.pump import Pump, Subscriptions
-from kit.messaging.step import Step, Steps
-from kit.runtime.service import Runtime
-from kit.store.database import Database
-from kit.values.clock import system_clock
+from kit.messaging.step import Step
+from kit.runtime.context import Runtime
+from kit.runtime.settings import ContextSettings
+from kit.store.batch import Gatherer
 from kit.values.ids import new_id
+from kit.values.schedule import Schedule
 from kit.values.trail import Trail
+from roster import ROSTER
 
 S = TypeVar("S")
+
+# An address at which nobody answers.
+NOWHERE: Final = "redis://127.0.0.1:1/0"
 
 
 class RecordingBus(Bus):
@@ -69,26 +73,49 @@ class RecordingBus(Bus):
         return taken
 
 
+class RecordingRuntime(Runtime):
+    """A runtime whose bus only records, and whose batches and background run when a test says so.
+
+    Attributes:
+        handlers: what the context's gatherers hand their batches to, by name.
+        background: what it does again and again, by name.
+    """
+
+    def __init__(self, name: str, database_url: str, emits: Iterable[EventType], **settings: Any) -> None:
+        own = ContextSettings(database_url=database_url, **settings)
+        super().__init__(name, own, emits=emits, consumers=ROSTER.consumers, bus=RecordingBus(name))
+        self.handlers: dict[str, Callable[[list[Any]], Awaitable[Sequence[Any]]]] = {}
+        self.background: dict[str, Callable[[], Awaitable[object]]] = {}
+
+    def gather(self, name: str, handle: Any, **bounds: Any) -> Gatherer[Any, Any]:
+        """Remember the handler."""
+        self.handlers[name] = handle
+        return super().gather(name, handle, **bounds)
+
+    def every(self, schedule: Schedule, run: Callable[[], Awaitable[object]]) -> None:
+        """Remember the work."""
+        self.background[schedule.name] = run
+        super().every(schedule, run)
+
+
 def recorded(runtime: Runtime) -> RecordingBus:
     """Return the runtime's bus, which is a recording one."""
     assert isinstance(runtime.bus, RecordingBus)
     return runtime.bus
 
 
-@asynccontextmanager
-async def recording_runtime(
-    name: str, database_url: str, emits: Iterable[EventType] = ()
-) -> AsyncIterator[Runtime]:
-    """Lend the open runtime of a service whose bus only records."""
-    database = Database(database_url)
-    bus = RecordingBus(name)
-    outbox = Outbox(database, bus, source=name, types=emits, new_id=new_id, clock=system_clock)
-    runtime = Runtime(name, database, bus, outbox, Steps(database, outbox))
-    await database.open()
-    try:
-        yield runtime
-    finally:
-        await database.close()
+def wired(package: str, database_url: str, settings: Mapping[str, Any], **fakes: Any) -> RecordingRuntime:
+    """Return a context as its own bootstrap puts it together, on a runtime whose bus only records.
+
+    Args:
+        settings: of the context, by field.
+        fakes: handed to `build`, in place of real things.
+    """
+    emits = import_module(f"{package}.transport.events").EMITS
+    runtime = RecordingRuntime(package, database_url, emits, redis_url=settings.get("redis_url", NOWHERE))
+    own = import_module(f"{package}.settings").Settings(database_url=database_url, **settings)
+    import_module(f"{package}.bootstrap").build(own, runtime, **fakes)
+    return runtime
 
 
 def envelope_of(
@@ -138,24 +165,15 @@ def opened(envelopes: Iterable[Envelope]) -> list[Message]:
 
 async def handle(
     runtime: Runtime,
-    subscriptions: Subscriptions[S],
-    scope: Callable[[Step], S],
+    pump: Pump[Any],
     *events: Message | Envelope,
     times: int = 1,
 ) -> list[Message]:
-    """Push events through one pump of the service as one batch, and return what it published meanwhile.
+    """Push events through a pump of the service as one batch, and return what it published meanwhile.
 
     Args:
         times: how often the same batch comes.
     """
-    pump = Pump(
-        bus=runtime.bus,
-        steps=runtime.steps,
-        consumer=runtime.name,
-        subscriptions=subscriptions,
-        scope=scope,
-        new_id=new_id,
-    )
     bus = recorded(runtime)
     before = len(bus.published)
     for _ in range(times):
@@ -163,22 +181,37 @@ async def handle(
     return opened(bus.published[before:])
 
 
-class Scenario(Generic[S]):
-    """A service that events happen to: what is given, what happens, and what it then says."""
+def pump_of(runtime: Runtime, subscriptions: Subscriptions[S], scope: Callable[[Step], S]) -> Pump[S]:
+    """Return a pump of the service that acts on events as the test wants."""
+    return Pump(
+        bus=runtime.bus,
+        steps=runtime.steps,
+        consumer=runtime.name,
+        subscriptions=subscriptions,
+        scope=scope,
+        new_id=new_id,
+    )
 
-    def __init__(self, runtime: Runtime, subscriptions: Subscriptions[S], scope: Callable[[Step], S]) -> None:
+
+class Scenario(Generic[S]):
+    """A service that events happen to: what is given, what happens, and what it then says.
+
+    Args:
+        pump: what the events go through; the service's own if it is not given.
+    """
+
+    def __init__(self, runtime: RecordingRuntime, pump: Pump[S] | None = None) -> None:
         self.runtime = runtime
-        self._subscriptions = subscriptions
-        self._scope = scope
+        self._pump = pump or runtime.pump
         self._emitted: list[Message] = []
 
     async def given(self, *events: Message | Envelope) -> None:
         """Let events happen whose consequences are not what the test is about."""
-        await handle(self.runtime, self._subscriptions, self._scope, *events)
+        await handle(self.runtime, self._pump, *events)
 
     async def when(self, *events: Message | Envelope, times: int = 1) -> list[Message]:
         """Let events happen together, as one batch that comes `times`, and return what the service says."""
-        self._emitted = await handle(self.runtime, self._subscriptions, self._scope, *events, times=times)
+        self._emitted = await handle(self.runtime, self._pump, *events, times=times)
         return self._emitted
 
     def then(self, *expected: Message) -> None:

@@ -6,13 +6,14 @@ from importlib import import_module
 from typing import Final
 
 from kit.messaging.events import SHARDS, EventType, event_type
+from roster import ROSTER
 from tools.reference.markdown import code, codes, page, table
 from tools.reference.protos import Message, ProtoFile, our_files
 
 _INTRODUCTION: Final = f"""\
 What the services tell each other. An event is a protobuf message with the option
-`(florin.common.v1.event)`, which names its type and who has to confirm it. It is written to its owner's
-outbox in the transaction of its effect, and sent until every consumer has confirmed
+`(florin.common.v1.event)`, which names its type; who acts on it is in `roster.py`. It is written to the
+outbox of its owner in the transaction of its effect, and sent until every consumer has confirmed
 ([why](../decisions/0003-outbox-until-confirmed.md)).
 
 On NATS JetStream it travels in the stream `FLORIN` as a CloudEvent in binary mode: the payload is the
@@ -60,7 +61,7 @@ def _type(file: ProtoFile, message: Message) -> EventType:
 
 
 def _consumers(type_: EventType) -> str:
-    return codes(sorted(type_.consumers))
+    return codes(sorted(ROSTER.consumers[type_.name]))
 
 
 def _event(message: Message, type_: EventType) -> str:

@@ -7,6 +7,7 @@ import inspect
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from textwrap import dedent
 from types import NoneType, UnionType
@@ -18,32 +19,29 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from edge.settings import EdgeSettings
-from inventory_svc.settings import Settings as InventorySettings
-from kit.runtime.settings import ServiceSettings
-from ledger_svc.settings import Settings as LedgerSettings
-from notification_svc.settings import Settings as NotificationSettings
-from order_svc.settings import Settings as OrderSettings
-from payment_svc.settings import Settings as PaymentSettings
+from kit.runtime.settings import ContextSettings, ProcessSettings
 from psp_sim.settings import Settings as SimulatorSettings
+from roster import ROSTER
 from runner.settings import Settings as RunnerSettings
 from tools.reference.markdown import code, page, table
 
 _INTRODUCTION: Final = """\
 Everything that can be set is an environment variable. Processes that `florin up` starts inherit its
 environment, with addresses, secrets and ports filled in by the runner; so on one machine only the first
-table matters. A service that is started in another way (a container, say) is given its own table and the
-one of all services.
+table matters. A process that is started in another way (a container, say) is given the table of all
+processes, that of all contexts, and its own. Where one process hosts several contexts, a variable may name
+the one it is meant for: `FLORIN_ORDER_DATABASE_URL` comes before `FLORIN_DATABASE_URL`.
 
 Two systems run side by side on one machine when `FLORIN_DATA_DIR` and the ports differ."""
 
 _SECTIONS: Final[Mapping[str, type[BaseSettings]]] = {
     "The runner": RunnerSettings,
-    "All services": ServiceSettings,
-    "Order service": OrderSettings,
-    "Inventory service": InventorySettings,
-    "Payment service": PaymentSettings,
-    "Ledger service": LedgerSettings,
-    "Notification service": NotificationSettings,
+    "All processes": ProcessSettings,
+    "All contexts": ContextSettings,
+    **{
+        f"{context.name.capitalize()} service": import_module(f"{context.package}.settings").Settings
+        for context in ROSTER
+    },
     "PSP simulator": SimulatorSettings,
 }
 
@@ -73,7 +71,7 @@ def render() -> str:
     """Return the page: one table for each class of settings."""
     parts = [_INTRODUCTION]
     for title, settings in sections().items():
-        parts += [f"## {title}", _table(settings)]
+        parts += [f"## {title}", _table(settings) if settings else "None of its own."]
     return page("Settings", "the settings classes", *parts, "## For tests of failures", _FAULTPOINT)
 
 
@@ -93,14 +91,14 @@ def _settings_of(settings: type[BaseSettings]) -> Iterator[Setting]:
     described = comments_of(settings)
     for name, field in settings.model_fields.items():
         # What a class inherits is in the table of the class that has it.
-        if name not in settings.__annotations__:
+        if name not in settings.__annotations__ and not field.description:
             continue
         alias = field.validation_alias
         yield Setting(
             variable=alias if isinstance(alias, str) else f"FLORIN_{name.upper()}",
             type=_type(field),
             default=_default(field),
-            description=described.get(name, ""),
+            description=described.get(name) or field.description or "",
         )
 
 

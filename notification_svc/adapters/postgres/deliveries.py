@@ -56,7 +56,7 @@ WHERE d.id = m.id AND d.status = 'PENDING' AND (m.status = 'SENT' OR d.attempts 
 """
 
 
-class RequestRepository:
+class PostgresRequests:
     """The deliveries inside a step; writes with its transaction."""
 
     def __init__(self, connection: Connection) -> None:
@@ -88,7 +88,7 @@ class RequestRepository:
         return [delivery for delivery in deliveries if delivery.id in added]
 
 
-class DeliveryRepository:
+class PostgresDeliveries:
     """The deliveries outside of steps; each call is one statement with its own commit."""
 
     def __init__(self, database: Database) -> None:

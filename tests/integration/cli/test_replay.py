@@ -18,13 +18,13 @@ from florin_cli.letters import Letter
 from kit.messaging.bus import Envelope
 from kit.messaging.events import NewEvent, Received
 from kit.messaging.pump import MAX_ATTEMPTS, Subscriptions
-from kit.runtime.service import Runtime
+from kit.runtime.context import Runtime
 from kit.values.trail import Trail
 from runner.errors import CommandError
 from runner.settings import Settings
 from tests.conftest import RecordingRuntimeFactory
 from tests.support.databases import ServiceDatabase
-from tests.support.service import envelope_of, handle, opened, recorded
+from tests.support.service import envelope_of, handle, opened, pump_of, recorded
 
 FAILED: Final = OrderFailed(order_id="ord_1", reason="out_of_stock")
 TRAIL: Final = Trail("cor_1", f"00-{'a' * 32}-{'b' * 16}-01")
@@ -49,7 +49,8 @@ class Pair:
             return []
 
         handlers: Subscriptions[None] = {OrderFailed: on_failed}
-        await handle(self.consumer, handlers, lambda step: None, envelope, times=times)
+        pump = pump_of(self.consumer, handlers, lambda step: None)
+        await handle(self.consumer, pump, envelope, times=times)
         confirmed = [event_id for _, _, ids in recorded(self.consumer).confirmed for event_id in ids]
         recorded(self.consumer).confirmed.clear()
         return confirmed

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 from florin.common.v1.charge_pb2 import ChargeInstruction, StockLine
 from florin.order.v1.order_events_pb2 import OrderPlaced
 
-from inventory_svc import bootstrap, proof
+from inventory_svc import proof
 from inventory_svc.adapters.postgres.catalogue import PostgresCatalogue
 from inventory_svc.application.catalogue.put_products import put_products
 from inventory_svc.application.ports import Scope
 from inventory_svc.application.stock.adjust_stock import adjust_stock
 from inventory_svc.domain.product import AdjustStock, Product, PutProduct
 from inventory_svc.domain.stock import ProductKey
-from inventory_svc.transport.events import SUBSCRIPTIONS
-from kit.messaging.step import Step
-from kit.runtime.service import Runtime
 from kit.values.errors import FlorinError
 from tests.conftest import RecordingRuntimeFactory
 from tests.support.service import Scenario
@@ -28,18 +25,15 @@ MERCHANT = "mer_1"
 class Shop(Scenario[Scope]):
     """One merchant's shop."""
 
-    def __init__(self, runtime: Runtime, scope: Callable[[Step], Scope] = bootstrap.scope) -> None:
-        super().__init__(runtime, SUBSCRIPTIONS, scope)
-
     async def sells(self, **units: int) -> None:
         """Put products and deliver that many units of each."""
         puts = [PutProduct(key_of(sku), sku.title(), 1_000, "EUR") for sku in units]
-        await self.runtime.steps.take(lambda step: put_products(bootstrap.scope(step), puts))
+        await self.runtime.steps.take(lambda step: put_products(self.runtime.scope(step), puts))
         await self.adjust(*(AdjustStock(key_of(sku), n, "delivery") for sku, n in units.items() if n))
 
     async def adjust(self, *commands: AdjustStock) -> Sequence[Product | FlorinError]:
         """Adjust stock as one batch."""
-        return await self.runtime.steps.take(lambda step: adjust_stock(bootstrap.scope(step), commands))
+        return await self.runtime.steps.take(lambda step: adjust_stock(self.runtime.scope(step), commands))
 
     async def product(self, sku: str) -> Product:
         """Return a product as it is now."""
@@ -82,4 +76,4 @@ def key_of(sku: str) -> ProductKey:
 @pytest.fixture
 async def shop(service_runtime: RecordingRuntimeFactory) -> Shop:
     """A shop without products."""
-    return Shop(await service_runtime(bootstrap.NAME, bootstrap.EMITS))
+    return Shop(await service_runtime("inventory_svc"))

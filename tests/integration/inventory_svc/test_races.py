@@ -12,13 +12,14 @@ from florin.inventory.v1.inventory_events_pb2 import StockRejected, StockReserve
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured, PaymentFailed
 from google.protobuf.message import Message
 
-from inventory_svc import bootstrap
 from inventory_svc.application.ports import Scope, Survey
 from inventory_svc.domain.product import AdjustStock, Product
+from inventory_svc.transport.events import SUBSCRIPTIONS
 from kit.messaging.step import Step
 from tests.conftest import RecordingRuntimeFactory
 from tests.integration.inventory_svc.conftest import Shop, key_of, placed
 from tests.support.databases import ServiceDatabase
+from tests.support.service import pump_of
 
 
 @pytest.fixture
@@ -26,8 +27,8 @@ async def branches(
     service_runtime: RecordingRuntimeFactory, service_database: Callable[[str], ServiceDatabase]
 ) -> list[Shop]:
     """Two replicas of the service on one database."""
-    database = service_database(bootstrap.NAME)
-    return [Shop(await service_runtime(bootstrap.NAME, bootstrap.EMITS, database)) for _ in range(2)]
+    database = service_database("inventory_svc")
+    return [Shop(await service_runtime("inventory_svc", database=database)) for _ in range(2)]
 
 
 async def in_batches(branch: Shop, events: Sequence[Message], size: int) -> list[Message]:
@@ -108,10 +109,10 @@ async def test_a_decision_on_old_stock_is_made_again(shop: Shop) -> None:
 
     def scope(step: Step) -> Scope:
         attempts.append(step.attempt)
-        inner = bootstrap.scope(step)
+        inner: Scope = shop.runtime.scope(step)
         return Scope(OvertakenStockroom(inner, take_two_away), inner.catalogue, inner.new_id)
 
-    overtaken = Shop(shop.runtime, scope)
+    overtaken = Shop(shop.runtime, pump_of(shop.runtime, SUBSCRIPTIONS, scope))
     said = await overtaken.when(placed("ord_1", mug=2), placed("ord_2", mug=1))
     assert attempts == [1, 2]
     assert [type(event) for event in said] == [StockRejected, StockReserved]
@@ -124,7 +125,7 @@ async def test_who_starts_again_cannot_be_overtaken_a_second_time(shop: Shop) ->
 
     async def careful(step: Step) -> None:
         step.attempt = 2
-        await bootstrap.scope(step).stockroom.survey([], [key_of("mug")])
+        await shop.runtime.scope(step).stockroom.survey([], [key_of("mug")])
         async with shop.runtime.database.connection() as other:
             with pytest.raises(psycopg.errors.LockNotAvailable):
                 await other.execute("SELECT 1 FROM products FOR NO KEY UPDATE NOWAIT")

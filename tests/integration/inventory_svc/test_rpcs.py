@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, cast
 
 import grpc
@@ -13,12 +13,11 @@ from florin.inventory.v1 import inventory_service_pb2_grpc as stubs
 from florin.inventory.v1.inventory_pb2 import Product
 from google.rpc import error_details_pb2, status_pb2
 
-from inventory_svc import bootstrap, proof
-from inventory_svc.settings import Settings
-from kit.runtime.service import Runtime
+from inventory_svc import proof
+from kit.rpc import Server
 from tests.conftest import RecordingRuntimeFactory
 from tests.integration.inventory_svc.conftest import Shop, placed
-from tests.support.databases import ServiceDatabase
+from tests.support.service import RecordingRuntime
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -39,7 +38,7 @@ def merchant(merchant_id: str = "mer_1", key: str = "") -> Metadata:
 class Service:
     """The running service, as its callers see it."""
 
-    def __init__(self, runtime: Runtime, channel: grpc.aio.Channel) -> None:
+    def __init__(self, runtime: RecordingRuntime, channel: grpc.aio.Channel) -> None:
         self.runtime = runtime
         self.shop = Shop(runtime)
         self.inventory = stubs.InventoryServiceStub(channel)
@@ -77,22 +76,17 @@ class Service:
 @pytest.fixture
 async def service(
     service_runtime: RecordingRuntimeFactory,
-    service_database: Callable[[str], ServiceDatabase],
     redis_url: str,
 ) -> AsyncIterator[Service]:
     """The inventory service on a free port, with a bus that only records."""
-    database = service_database(bootstrap.NAME)
-    runtime = await service_runtime(bootstrap.NAME, bootstrap.EMITS, database)
-    settings = Settings.model_validate(
-        {"database_url": database.url, "redis_url": redis_url, "FLORIN_INVENTORY_PORT": 0}
-    )
-    server = bootstrap.assemble(runtime, settings)
-    for opener in runtime.openers:
-        await opener()
+    runtime = await service_runtime("inventory_svc", settings={"redis_url": redis_url})
+    for gatherer in runtime.gatherers.values():
+        gatherer.start()
+    server = Server(host="127.0.0.1", port=0, servicers=runtime.servicers)
+    await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         yield Service(runtime, channel)
-    for closer in [*runtime.doors, *reversed(runtime.closers)]:
-        await closer()
+    await server.stop()
 
 
 def reason_of(error: grpc.aio.AioRpcError) -> str:

@@ -10,7 +10,7 @@ from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 from kit.messaging.events import NewEvent, Received
 from kit.messaging.pump import Subscriptions
 from kit.messaging.step import Step
-from kit.runtime.service import Runtime
+from kit.runtime.context import Runtime
 
 SAMPLE: Final = "tests.support.sample_svc"
 

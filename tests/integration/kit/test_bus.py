@@ -13,15 +13,14 @@ from nats.js.client import JetStreamContext
 
 from kit.messaging import outbox as outbox_module
 from kit.messaging.bus import FETCH_SIZE, STREAM, Bus, Pull
-from kit.messaging.events import NewEvent, event_type
-from kit.messaging.outbox import Outbox
+from kit.messaging.events import NewEvent, event_type, event_types
 from kit.messaging.pump import Pump
-from kit.messaging.step import Step, Steps
-from kit.runtime.service import Runtime
-from kit.store.database import Database
-from kit.values.clock import system_clock
+from kit.messaging.step import Step
+from kit.runtime.context import Runtime
+from kit.runtime.settings import ContextSettings
 from kit.values.ids import new_id
 from kit.values.trail import Trail
+from roster import ROSTER
 from tests.integration.kit.sample import SAMPLE, SUBSCRIPTIONS, effects, execute, itself, rows
 from tests.support.databases import ServiceDatabase
 from tests.support.service import envelope_of
@@ -187,17 +186,14 @@ class Shop:
 
 @asynccontextmanager
 async def real_runtime(name: str, database_url: str, nats_url: str) -> AsyncIterator[Runtime]:
-    database, bus = Database(database_url), Bus(name=name, url=nats_url)
-    types = [event_type(OrderCompleted), event_type(OrderFailed)]
-    outbox = Outbox(database, bus, source=name, types=types, new_id=new_id, clock=system_clock)
-    await database.open()
-    await bus.open()
-    await bus.on_confirm(outbox.confirm)
+    settings = ContextSettings(database_url=database_url, nats_url=nats_url)
+    emits = event_types(OrderCompleted, OrderFailed)
+    runtime = Runtime(name, settings, emits=emits, consumers=ROSTER.consumers)
+    await runtime.open()
     try:
-        yield Runtime(name, database, bus, outbox, Steps(database, outbox))
+        yield runtime
     finally:
-        await bus.close()
-        await database.close()
+        await runtime.close()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from redis import Redis
 from kit.messaging.step import Step
 from kit.rpc import idempotency
 from kit.rpc.idempotency import Answer, IdempotentBatch, Keyed, ReplayCache, RequestKey
-from kit.runtime.service import Runtime
+from kit.runtime.context import Runtime
 from kit.store.batch import Gatherer
 from kit.values.errors import FlorinError, IllegalMove, KeyReused, Unavailable
 from tests.conftest import RecordingRuntimeFactory

@@ -15,26 +15,25 @@ from kit.messaging.bus import Envelope
 from kit.messaging.events import NewEvent, Received
 from kit.messaging.pump import MAX_ATTEMPTS, Pump
 from kit.messaging.step import Step, to_the_end
-from kit.runtime.service import Runtime
 from kit.store.database import Database
 from kit.values.ids import new_id
 from tests.conftest import RecordingRuntimeFactory
 from tests.integration.kit.sample import POISONED, SAMPLE, SUBSCRIPTIONS, effects, execute, itself, rows
 from tests.support.databases import ServiceDatabases
-from tests.support.service import Scenario, delivered, envelope_of, recorded
+from tests.support.service import RecordingRuntime, Scenario, delivered, envelope_of, pump_of, recorded
 from tests.support.stores import Postgres
 
 
 @pytest.fixture
-def shop(runtime: Runtime) -> Scenario[Step]:
-    return Scenario(runtime, SUBSCRIPTIONS, itself)
+def shop(runtime: RecordingRuntime) -> Scenario[Step]:
+    return Scenario(runtime, pump_of(runtime, SUBSCRIPTIONS, itself))
 
 
 def completed(order_id: str, attempt: int = 1) -> Envelope:
     return envelope_of(OrderCompleted(order_id=order_id), attempt=attempt)
 
 
-def confirmed(runtime: Runtime) -> set[str]:
+def confirmed(runtime: RecordingRuntime) -> set[str]:
     return {event_id for _, _, ids in recorded(runtime).confirmed for event_id in ids}
 
 
@@ -58,7 +57,7 @@ async def test_a_redelivered_event_has_no_second_effect_and_is_confirmed_again(s
     assert len(recorded(shop.runtime).confirmed) == 2
 
 
-async def test_two_replicas_with_the_same_events_have_one_effect_each(runtime: Runtime) -> None:
+async def test_two_replicas_with_the_same_events_have_one_effect_each(runtime: RecordingRuntime) -> None:
     events = [completed(f"ord_{n:02}") for n in range(40)]
     pumps = [
         Pump(
@@ -119,44 +118,32 @@ async def test_an_event_that_keeps_failing_becomes_a_dead_letter_and_is_confirme
     ],
 )
 async def test_an_unreadable_event_becomes_a_dead_letter_at_once_and_stops_nobody(
-    runtime: Runtime, header: str, value: str
+    runtime: RecordingRuntime, header: str, value: str
 ) -> None:
     poison, good = delivered(completed("ord_poison")), delivered(completed("ord_1"))
     poison.data = b"\xff not protobuf"
     assert poison.headers is not None
     poison.headers[header] = value
-    pump = Pump(
-        bus=runtime.bus,
-        steps=runtime.steps,
-        consumer=runtime.name,
-        subscriptions=SUBSCRIPTIONS,
-        scope=itself,
-        new_id=new_id,
-    )
+    pump = pump_of(runtime, SUBSCRIPTIONS, itself)
     await pump.handle([poison, good])
     assert await effects(runtime) == ["ord_1"]
     [(payload,)] = await rows(runtime, "SELECT payload FROM dead_letters")
     assert payload == poison.data
 
 
-async def test_a_message_without_any_headers_stops_nobody(runtime: Runtime, shop: Scenario[Step]) -> None:
+async def test_a_message_without_any_headers_stops_nobody(
+    runtime: RecordingRuntime, shop: Scenario[Step]
+) -> None:
     nonsense = [delivered(completed("ord_1")) for _ in range(2)]
     for number, message in enumerate(nonsense):
         message.headers, message.data = None, f"nonsense {number}".encode()
-    pump = Pump(
-        bus=runtime.bus,
-        steps=runtime.steps,
-        consumer=runtime.name,
-        subscriptions=SUBSCRIPTIONS,
-        scope=itself,
-        new_id=new_id,
-    )
+    pump = pump_of(runtime, SUBSCRIPTIONS, itself)
     await pump.handle(nonsense)
     assert len(await shop.rows("SELECT * FROM dead_letters")) == 2
 
 
 async def test_a_statement_that_never_ends_is_its_events_own_fault_and_not_waited_for(
-    runtime: Runtime,
+    runtime: RecordingRuntime,
 ) -> None:
     async def slow(step: Step, events: Sequence[Received[OrderCompleted]]) -> list[NewEvent]:
         if any(event.message.order_id == POISONED for event in events):
@@ -166,12 +153,12 @@ async def test_a_statement_that_never_ends_is_its_events_own_fault_and_not_waite
             await step.connection.execute("INSERT INTO effects VALUES (%s, 1)", (event.message.order_id,))
         return []
 
-    shop = Scenario(runtime, {OrderCompleted: slow}, itself)
+    shop = Scenario(runtime, pump_of(runtime, {OrderCompleted: slow}, itself))
     await shop.when(completed(POISONED), completed("ord_1"))
     assert await effects(runtime) == ["ord_1"]
 
 
-async def test_handlers_of_one_batch_run_in_the_order_of_the_table(runtime: Runtime) -> None:
+async def test_handlers_of_one_batch_run_in_the_order_of_the_table(runtime: RecordingRuntime) -> None:
     ran: list[str] = []
 
     async def one(_: Step, events: Sequence[Received[OrderFailed]]) -> list[NewEvent]:
@@ -182,7 +169,7 @@ async def test_handlers_of_one_batch_run_in_the_order_of_the_table(runtime: Runt
         ran.append(f"completed {[event.message.order_id for event in events]}")
         return []
 
-    shop = Scenario(runtime, {OrderFailed: one, OrderCompleted: two}, itself)
+    shop = Scenario(runtime, pump_of(runtime, {OrderFailed: one, OrderCompleted: two}, itself))
     await shop.when(completed("ord_1"), OrderFailed(order_id="ord_2"), completed("ord_3"))
     assert ran == ["failed ['ord_2']", "completed ['ord_1', 'ord_3']"]
 
@@ -192,7 +179,7 @@ async def test_while_the_database_is_away_a_batch_waits_and_then_has_its_effect(
 ) -> None:
     database = ServiceDatabases(own_postgres).create(SAMPLE)
     runtime = await service_runtime(SAMPLE, emits=[OrderFailed], database=database)
-    shop = Scenario(runtime, SUBSCRIPTIONS, itself)
+    shop = Scenario(runtime, pump_of(runtime, SUBSCRIPTIONS, itself))
     await shop.given(completed("ord_1"))
     own_postgres.stop()
     handling = asyncio.create_task(shop.when(completed("ord_2")))
@@ -221,7 +208,7 @@ async def test_a_batch_that_has_begun_is_finished_before_its_worker_ends() -> No
     assert finished.is_set()
 
 
-async def test_a_conflict_is_run_again_and_only_its_last_run_counts(runtime: Runtime) -> None:
+async def test_a_conflict_is_run_again_and_only_its_last_run_counts(runtime: RecordingRuntime) -> None:
     runs = 0
 
     async def conflicting(step: Step) -> int:
@@ -239,7 +226,7 @@ async def test_a_conflict_is_run_again_and_only_its_last_run_counts(runtime: Run
 
 
 async def test_a_real_serialisation_failure_is_retried_until_both_transactions_have_counted(
-    runtime: Runtime,
+    runtime: RecordingRuntime,
 ) -> None:
     await execute(runtime, "INSERT INTO effects VALUES ('counter', 1)")
     database: Database = runtime.database

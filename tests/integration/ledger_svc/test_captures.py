@@ -10,8 +10,6 @@ from florin.payment.v1.payment_events_pb2 import PaymentCaptured
 
 from kit.messaging.pump import MAX_ATTEMPTS
 from ledger_svc.application.ports import Scope
-from ledger_svc.bootstrap import scope
-from ledger_svc.transport.events import SUBSCRIPTIONS
 from tests.conftest import RecordingRuntimeFactory
 from tests.integration.ledger_svc.books import Ledger
 from tests.support.databases import ServiceDatabase
@@ -40,10 +38,10 @@ async def shop(
 ) -> AsyncIterator[tuple[Scenario[Scope], Ledger]]:
     """The ledger service, and its books as others see them."""
     database = service_database("ledger_svc")
-    runtime = await service_runtime("ledger_svc", emits=[JournalPosted], database=database)
+    runtime = await service_runtime("ledger_svc", database=database)
     ledger = Ledger(database)
     await ledger.database.open()
-    yield Scenario(runtime, SUBSCRIPTIONS, scope), ledger
+    yield Scenario(runtime), ledger
     await ledger.database.close()
 
 

@@ -10,15 +10,16 @@ import pytest
 from florin.common.v1.charge_pb2 import ChargeInstruction, StockLine
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 
-from kit.runtime.service import Runtime
+from kit.messaging.step import Step
+from kit.values.clock import system_clock
+from kit.values.ids import new_id
 from notification_svc.adapters.mailbox import Mailbox
-from notification_svc.adapters.postgres.deliveries import DeliveryRepository
+from notification_svc.adapters.postgres.deliveries import PostgresDeliveries, PostgresRequests
 from notification_svc.application.ports import Carrier, Scope
 from notification_svc.application.send_deliveries import Sender
-from notification_svc.bootstrap import scope_of
 from notification_svc.transport.events import SUBSCRIPTIONS
 from tests.conftest import RecordingRuntimeFactory
-from tests.support.service import Scenario
+from tests.support.service import RecordingRuntime, Scenario, pump_of
 
 FROM = "Florin <no-reply@florin.example>"
 
@@ -45,15 +46,15 @@ def _charge(email: str) -> ChargeInstruction:
 class Notifier:
     """The service, without its background: the sender sends when the test says so."""
 
-    runtime: Runtime
+    runtime: RecordingRuntime
     sender: Sender
     folder: Path
     scenario: Scenario[Scope]
 
     @property
-    def deliveries(self) -> DeliveryRepository:
+    def deliveries(self) -> PostgresDeliveries:
         """The deliveries as the service reads them."""
-        return DeliveryRepository(self.runtime.database)
+        return PostgresDeliveries(self.runtime.database)
 
     def restarted(self, carrier: Carrier | None = None) -> Notifier:
         """Return the service as it is after a crash: what was in memory is gone."""
@@ -84,19 +85,28 @@ class Notifier:
             return [(o, s, a, e) for o, s, a, e in await cursor.fetchall()]
 
 
-def notifier(runtime: Runtime, folder: Path, carrier: Carrier | None = None) -> Notifier:
+def notifier(runtime: RecordingRuntime, folder: Path, carrier: Carrier | None = None) -> Notifier:
     """Return the service in front of a carrier; by default the mailbox."""
     sender = Sender(
-        deliveries=DeliveryRepository(runtime.database), carrier=carrier or Mailbox(folder), mail_from=FROM
+        deliveries=PostgresDeliveries(runtime.database), carrier=carrier or Mailbox(folder), mail_from=FROM
     )
-    scenario = Scenario(runtime, SUBSCRIPTIONS, lambda step: scope_of(step, sender))
+
+    def scope(step: Step) -> Scope:
+        return Scope(
+            requests=PostgresRequests(step.connection),
+            send_after_commit=lambda new: step.after_commit(lambda: sender.offer(new)),
+            new_id=new_id,
+            clock=system_clock,
+        )
+
+    scenario = Scenario(runtime, pump_of(runtime, SUBSCRIPTIONS, scope))
     return Notifier(runtime, sender, folder, scenario)
 
 
 @pytest.fixture
 async def service(service_runtime: RecordingRuntimeFactory, tmp_path: Path) -> Notifier:
     """The service in front of an empty mailbox."""
-    return notifier(await service_runtime("notification_svc"), tmp_path / "mailbox")
+    return notifier(await service_runtime("notification_svc", emits=[]), tmp_path / "mailbox")
 
 
 def orders(count: int) -> Iterable[OrderCompleted]:

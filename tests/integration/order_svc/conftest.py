@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
 import pytest
 from florin.order.v1 import order_pb2
-from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed, OrderPlaced
 
-from kit.messaging.step import Step
-from kit.rpc.idempotency import Answer, IdempotentBatch, Keyed, ReplayCache, RequestKey
-from kit.runtime.service import Runtime
-from kit.values.clock import system_clock
+from kit.rpc.idempotency import Answer, Keyed, RequestKey
 from kit.values.errors import FlorinError
-from kit.values.ids import new_id
 from kit.values.trail import Trail
-from order_svc.adapters.postgres.orders import PostgresOrderReader, PostgresOrders
-from order_svc.application.checkout.admission import Admission
+from order_svc.adapters.postgres.orders import PostgresOrderReader
 from order_svc.application.checkout.place_orders import Checkout
 from order_svc.application.ports import Scope
-from order_svc.bootstrap import NAME, Intake, placing
+from order_svc.application.progress.watching import Watchers
 from order_svc.domain.order import Order
 from order_svc.domain.pricing import CartLine, Price
-from order_svc.transport.events import SUBSCRIPTIONS
+from order_svc.domain.schedule import COUNT_OPEN_ORDERS
 from tests.conftest import RecordingRuntimeFactory
-from tests.support.service import Scenario
+from tests.support.databases import ServiceDatabase
+from tests.support.service import RecordingRuntime, Scenario
 
 Reply = Answer[order_pb2.Order] | Exception
 
@@ -37,36 +32,22 @@ class Counter(Scenario[Scope]):
 
     Attributes:
         prices: what the catalogue says of products of mer_1.
-        changed: orders that watchers were told of, after the commit.
+        told: orders that watchers were told of, after the commit.
     """
 
-    def __init__(self, runtime: Runtime, redis_url: str) -> None:
-        super().__init__(runtime, SUBSCRIPTIONS, self.scope)
+    def __init__(
+        self, runtime: RecordingRuntime, database: ServiceDatabase, prices: Prices, told: list[Order]
+    ) -> None:
+        super().__init__(runtime)
+        self.database = database
         self.reader = PostgresOrderReader(runtime.database)
-        self.admission = Admission(self.reader.count_open, limit=1_000)
-        self.prices = {"mug": Price("Mug", 1_000, "EUR"), "tea": Price("Tea", 799, "EUR")}
-        self.changed: list[Order] = []
-        self.cache = ReplayCache(redis_url)
+        self.prices = prices
+        self.told = told
         self._numbers = count(1)
-        batch = IdempotentBatch(
-            steps=runtime.steps,
-            cache=self.cache,
-            apply=placing(self.admission, self.scope),
-            response=order_pb2.Order,
-        )
-        self.intake = Intake(self._catalogue, batch)
-
-    def scope(self, step: Step) -> Scope:
-        """Return what the use cases get."""
-
-        def changed(orders: Sequence[Order]) -> None:
-            step.after_commit(lambda: self.changed.extend(orders))
-
-        return Scope(PostgresOrders(step.connection), new_id, system_clock, changed)
 
     async def ask(self, *calls: Keyed[Checkout]) -> Sequence[Reply]:
         """Place orders as one batch and return the answers."""
-        return await self.intake(list(calls))
+        return await self.runtime.handlers["checkouts"](list(calls))
 
     async def place(self, cart: Mapping[str, int] | None = None) -> str:
         """Place an order of its own and return its id."""
@@ -83,8 +64,32 @@ class Counter(Scenario[Scope]):
         """Return the steps of an order's timeline."""
         return [step.step for step in await self.reader.timeline(order_id)]
 
-    async def _catalogue(self, keys: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Price]:
-        return {key: self.prices[key[1]] for key in keys if key[1] in self.prices}
+    async def count_open_orders(self) -> None:
+        """Let the service count its open orders."""
+        await self.runtime.background[COUNT_OPEN_ORDERS.name]()
+
+
+class Prices(dict[str, Price]):
+    """A catalogue of one merchant."""
+
+    async def __call__(self, keys: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Price]:
+        """Return the prices of those products that exist."""
+        return {key: self[key[1]] for key in keys if key[1] in self}
+
+
+class Ear(Watchers):
+    """Watchers who write down what they are told."""
+
+    def __init__(self) -> None:
+        super().__init__(self._nothing_else)
+        self.told: list[Order] = []
+
+    def tell(self, orders: Sequence[Order]) -> None:
+        """Write the orders down."""
+        self.told.extend(orders)
+
+    async def _nothing_else(self, versions: Mapping[str, int]) -> Sequence[Order]:
+        return []
 
 
 def checkout(cart: Mapping[str, int] | None = None, **fields: Any) -> Checkout:
@@ -124,7 +129,34 @@ def reason(reply: Reply) -> str:
     return reply.reason
 
 
+NewCounter = Callable[..., Awaitable[Counter]]
+
+
 @pytest.fixture
-async def counter(service_runtime: RecordingRuntimeFactory, redis_url: str) -> Counter:
+async def new_counter(
+    service_runtime: RecordingRuntimeFactory,
+    service_database: Callable[[str], ServiceDatabase],
+    redis_url: str,
+) -> NewCounter:
+    """`await new_counter(max_open_orders=1)`: a counter without orders, with settings of its own."""
+
+    async def build(database: ServiceDatabase | None = None, **settings: Any) -> Counter:
+        prices = Prices(mug=Price("Mug", 1_000, "EUR"), tea=Price("Tea", 799, "EUR"))
+        ear = Ear()
+        database = database or service_database("order_svc")
+        runtime = await service_runtime(
+            "order_svc",
+            database=database,
+            settings={"redis_url": redis_url, **settings},
+            catalogue=prices,
+            watchers=ear,
+        )
+        return Counter(runtime, database, prices, ear.told)
+
+    return build
+
+
+@pytest.fixture
+async def counter(new_counter: NewCounter) -> Counter:
     """A counter without orders."""
-    return Counter(await service_runtime(NAME, [OrderPlaced, OrderCompleted, OrderFailed]), redis_url)
+    return await new_counter()

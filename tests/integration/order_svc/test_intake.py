@@ -9,8 +9,7 @@ from florin.order.v1.order_events_pb2 import OrderPlaced
 
 from order_svc.domain.order import Status
 from order_svc.domain.pricing import Price
-from tests.conftest import RecordingRuntimeFactory
-from tests.integration.order_svc.conftest import Counter, answer, call, checkout, reason
+from tests.integration.order_svc.conftest import Counter, NewCounter, answer, call, checkout, reason
 from tests.support.service import opened, recorded
 
 COUNTS = (
@@ -73,10 +72,10 @@ async def test_a_key_with_another_body_is_refused_and_the_first_answer_stays(cou
 
 
 async def test_without_redis_postgres_gives_the_same_answer(
-    service_runtime: RecordingRuntimeFactory, counter: Counter
+    counter: Counter, new_counter: NewCounter
 ) -> None:
     [first] = await counter.ask(call("key"))
-    without = Counter(counter.runtime, "redis://127.0.0.1:9/0")
+    without = await new_counter(database=counter.database, redis_url="redis://127.0.0.1:9/0")
     [again] = await without.ask(call("key"))
     assert answer(again).replayed
     assert answer(again).message == answer(first).message
@@ -105,15 +104,15 @@ async def test_a_bad_checkout_is_refused_alone_and_keeps_its_key(counter: Counte
     assert not answer(later).replayed
 
 
-async def test_more_than_can_be_finished_is_refused_and_replays_are_not(counter: Counter) -> None:
+async def test_more_than_can_be_finished_is_refused_and_replays_are_not(new_counter: NewCounter) -> None:
+    counter = await new_counter(max_open_orders=1)
     [first] = await counter.ask(call("key"))
-    counter.admission._limit = 1
-    await counter.admission.refresh()
+    await counter.count_open_orders()
     replayed, refused = await counter.ask(call("key"), call("new"))
     assert answer(replayed).message == answer(first).message
     assert reason(refused) == "TOO_MANY_OPEN_ORDERS"
     await counter.rows("UPDATE orders SET status = 'FAILED', reason = 'test', ended_at = now() RETURNING id")
-    await counter.admission.refresh()
+    await counter.count_open_orders()
     [accepted] = await counter.ask(call("new"))
     assert not answer(accepted).replayed
 

@@ -10,7 +10,7 @@ from florin.order.v1.order_events_pb2 import OrderPlaced
 
 from kit.messaging.step import Step
 from kit.rpc.idempotency import Answer, IdempotentBatch, Keyed, ReplayCache, RequestKey
-from kit.runtime.service import Runtime
+from kit.runtime.context import Runtime
 from kit.values.clock import system_clock
 from kit.values.errors import Unavailable
 from kit.values.ids import new_id
@@ -19,9 +19,9 @@ from order_svc.adapters.postgres.orders import PostgresOrderReader, PostgresOrde
 from order_svc.application.checkout.admission import Admission
 from order_svc.application.checkout.place_orders import Checkout, PricedCheckout
 from order_svc.application.ports import Scope
-from order_svc.bootstrap import placing
 from order_svc.domain.order import Order
 from order_svc.domain.pricing import PricedLine, Quote
+from order_svc.transport.intake import placing
 from tests.conftest import RecordingRuntimeFactory
 from tests.unit.order_svc.orders import LATER, order
 

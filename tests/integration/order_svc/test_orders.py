@@ -86,7 +86,7 @@ async def test_a_batch_moves_each_of_its_orders(counter: Counter) -> None:
     assert (await counter.order(declined)).reason == "card_declined"
     assert (await counter.order(short)).reason == "out_of_stock"
     assert (await counter.order(waiting)).next_action_url == "https://bank.example/1"
-    assert {order.id for order in counter.changed} >= {sold, declined, short, waiting}
+    assert {order.id for order in counter.told} >= {sold, declined, short, waiting}
 
 
 async def test_a_buyer_who_acts_goes_on_to_a_completed_order(counter: Counter) -> None:

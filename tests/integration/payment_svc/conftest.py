@@ -11,18 +11,16 @@ from florin.payment.v1.payment_events_pb2 import PaymentCaptured, PaymentFailed,
 from google.protobuf.message import Message
 
 from kit.messaging.step import Step
-from kit.runtime.service import Runtime
 from kit.values.clock import system_clock
 from kit.values.ids import new_id
 from payment_svc.adapters.postgres.payments import PostgresPaymentReader, PostgresPayments
 from payment_svc.application.facts.apply_psp_facts import apply_psp_facts
 from payment_svc.application.facts.receive_webhooks import receive_webhooks
 from payment_svc.application.ports import Scope, Webhook
-from payment_svc.bootstrap import NAME
 from payment_svc.domain.payment import Payment, PspFact, Source, Status
 from payment_svc.transport.events import SUBSCRIPTIONS
 from tests.conftest import RecordingRuntimeFactory
-from tests.support.service import Scenario, opened, recorded
+from tests.support.service import RecordingRuntime, Scenario, opened, pump_of, recorded
 
 
 class Till(Scenario[Scope]):
@@ -32,8 +30,8 @@ class Till(Scenario[Scope]):
         handed_over: payments that were given to the charger, after their commit.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
-        super().__init__(runtime, SUBSCRIPTIONS, self.scope)
+    def __init__(self, runtime: RecordingRuntime) -> None:
+        super().__init__(runtime, pump_of(runtime, SUBSCRIPTIONS, self.scope))
         self.reader = PostgresPaymentReader(runtime.database)
         self.handed_over: list[Payment] = []
 
@@ -155,4 +153,6 @@ def ids(payments: Sequence[Payment]) -> set[str]:
 @pytest.fixture
 async def till(service_runtime: RecordingRuntimeFactory) -> Till:
     """A till without payments."""
-    return Till(await service_runtime(NAME, [PaymentCaptured, PaymentFailed, PaymentRequiresAction]))
+    return Till(
+        await service_runtime("payment_svc", emits=[PaymentCaptured, PaymentFailed, PaymentRequiresAction])
+    )

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from proof import verdict
-from proof.audit import BOOKS, NOTIFICATIONS, ORDERS, PAYMENTS, STOCK
+from proof.audit import BOOKS, ORDERS, PAYMENTS, STOCK
 from tests.integration.proof.shop import TOTAL, Shop, named, open_shop
 from tests.support.databases import ServiceDatabase
 
@@ -120,7 +120,7 @@ LIES: Final[dict[str, list[tuple[str, str, str]]]] = {
         (PAYMENTS, "UPDATE payments SET status = 'UNKNOWN', amount_captured = 0", "pay_a is UNKNOWN"),
         (STOCK, _OUTBOX, "evt_9"),
     ],
-    "dead_letters": [(NOTIFICATIONS, _LETTER, "mailbox full")],
+    "dead_letters": [(BOOKS, _LETTER, "mailbox full")],
 }
 
 

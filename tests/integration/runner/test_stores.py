@@ -13,11 +13,11 @@ import psycopg
 import pytest
 import redis.asyncio
 
+from roster import ROSTER
 from runner import control, databases, postgres
 from runner import nats as nats_server
 from runner import redis as redis_server
 from runner.errors import CommandError
-from runner.settings import SERVICE_NAMES
 from runner.testing import System, running_system
 from tests.integration.runner.conftest import STORES
 from tests.support.ports import system_settings
@@ -122,7 +122,7 @@ async def test_databases_are_made_once(stores: System) -> None:
         postgres.superuser_url(stores.settings, stores.secrets)
     ) as connection:
         rows = await (await connection.execute("SELECT datname FROM pg_database")).fetchall()
-    assert {databases.of(service).name for service in SERVICE_NAMES} <= {row[0] for row in rows}
+    assert {databases.of(service).name for service in ROSTER.packages} <= {row[0] for row in rows}
 
 
 async def test_postgres_keeps_its_promises(stores: System) -> None:

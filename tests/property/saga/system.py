@@ -3,43 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
-from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
+from structlog.testing import capture_logs
 
-from inventory_svc.application import ports as inventory_ports
+import inventory_svc.bootstrap
+import inventory_svc.settings
+import ledger_svc.bootstrap
+import ledger_svc.settings
+import notification_svc.bootstrap
+import notification_svc.settings
+import order_svc.bootstrap
+import order_svc.settings
+import payment_svc.bootstrap
+import payment_svc.settings
 from inventory_svc.domain.reservation import Status as ReservationStatus
 from inventory_svc.domain.stock import ProductKey
-from inventory_svc.transport.events import SUBSCRIPTIONS as INVENTORY
-from kit.messaging.events import NewEvent, Received
+from kit.rpc.idempotency import Keyed, RequestKey
 from kit.values.trail import Trail
-from ledger_svc.application import ports as ledger_ports
-from ledger_svc.transport.events import SUBSCRIPTIONS as LEDGER
-from order_svc.application import ports as order_ports
-from order_svc.application.checkout.place_orders import Checkout, place_orders, price_checkouts
+from order_svc.application.checkout.place_orders import Checkout
 from order_svc.domain.order import Order, Status
 from order_svc.domain.pricing import CartLine, Price
-from order_svc.transport.events import SUBSCRIPTIONS as ORDER
-from payment_svc.application import ports as payment_ports
-from payment_svc.application.charge.charge_payments import Charger
-from payment_svc.application.facts.apply_psp_facts import apply_psp_facts
-from payment_svc.application.facts.receive_webhooks import receive_webhooks
-from payment_svc.domain.payment import PspFact
-from payment_svc.transport.events import SUBSCRIPTIONS as PAYMENT
-from tests.property.saga.bus import Bus, Parcel, Service
+from payment_svc.application.ports import Webhook
+from payment_svc.domain.schedule import LOOK_UP_DUE
+from roster import ROSTER
+from tests.property.saga.bus import Bus, Parcel
 from tests.property.saga.psp import Card, Fate, Intent, Psp
-from tests.property.saga.stores import Books, Orders, Payments, Stockroom
+from tests.property.saga.runtime import SimulatedRuntime
+from tests.property.saga.stores import Books, Deliveries, Orders, Payments, Stockroom
 
 T = TypeVar("T")
-Hooks = list[Callable[[], None]]
 
 MERCHANT: Final = "mer_1"
 PRICES: Final = {"mug": 1_250, "tea": 799}
+
+# What a service says of a fact that cannot be: the PSP of this shop never contradicts itself.
+_NEVER_LOGGED: Final = {"payment.contradicted", "payment.call_failed"}
 
 # Turns of the event loop after which whatever an answer has set off is done.
 _TURNS: Final = 8
@@ -67,23 +71,11 @@ class System:
         self.stock = Stockroom()
         self.payments = Payments()
         self.books = Books()
-        self.announced: Counter[str] = Counter()
-        self._charger = self._new_charger()
-        self.services: dict[str, Service[Any]] = {
-            service.name: service
-            for service in (
-                Service("order_svc", self.bus, ORDER, self._order_scope),
-                Service("inventory_svc", self.bus, INVENTORY, self._inventory_scope),
-                Service("payment_svc", self.bus, PAYMENT, self._payment_scope),
-                Service("ledger_svc", self.bus, LEDGER, self._ledger_scope),
-                Service(
-                    "notification_svc",
-                    self.bus,
-                    {OrderCompleted: self._announce, OrderFailed: self._announce},
-                    lambda hooks: None,
-                ),
-            )
-        }
+        self.deliveries = Deliveries()
+        self._inboxes: dict[str, set[str]] = defaultdict(set)
+        self.services: dict[str, SimulatedRuntime] = {}
+        for package in ROSTER.packages:
+            self._start(package)
         self.pace = list(self.services)
         self.fates: list[Fate] = []
 
@@ -104,34 +96,34 @@ class System:
             receipt_email=f"buyer_{number}@example.com",
             trail=Trail(f"cor_{number}"),
         )
-        [order] = self._run(self._place(checkout))
-        assert isinstance(order, Order)
-        return order
+        key = RequestKey("buyer", "/CreateCheckout", str(number), b"")
+        placed = self._run(self.services["order_svc"].gathered["checkouts"].submit(Keyed(key, checkout)))
+        return self.orders.by_id[placed.message.id]
 
     def deliver(self, parcels: Sequence[Parcel], *, dies_after_commit: bool = False) -> None:
         """Hand copies of events to one consumer, as one batch."""
         for parcel in parcels:
             self.bus.under_way.remove(parcel)
         [consumer] = {parcel.consumer for parcel in parcels}
-        self._run(self.services[consumer].handle(parcels, dies_after_commit=dies_after_commit))
+        self._run(self.services[consumer].consumer.handle(parcels, dies_after_commit=dies_after_commit))
 
     def answer_call(self, index: int, fate: Fate) -> None:
         """Let a call to the PSP meet its fate."""
         call = self.psp.calls.pop(index)
         self._run(self._called(partial(call.meet, fate)))
 
-    def deliver_webhooks(self, webhooks: Sequence[payment_ports.Webhook]) -> None:
+    def deliver_webhooks(self, webhooks: Sequence[Webhook]) -> None:
         """Hand webhooks to the payment service, as one batch."""
-        self._run(self._receive(webhooks))
+        self._run(self.services["payment_svc"].gathered["webhooks"].handle(list(webhooks)))
 
     def sweep(self) -> None:
         """Let the payment service look for payments that are undecided."""
-        self._run(self._charger.sweep())
+        self._run(self.services["payment_svc"].background[LOOK_UP_DUE.name]())
 
     def restart_payment_svc(self) -> None:
         """Let the payment service forget the calls that it has under way."""
-        self._run(self._charger_dies())
-        self._charger = self._new_charger()
+        self._run(self._calls_are_lost())
+        self._start("payment_svc")
 
     def deliver_all(self) -> None:
         """Let all that is under way arrive; a slower service also hears what that sets off."""
@@ -220,7 +212,7 @@ class System:
             assert order.status is (Status.COMPLETED if paid else Status.FAILED)
             assert paid == (self.stock.state_of(order.id) is ReservationStatus.SOLD)
             assert paid == (len(self.books.of_order(order.id)) == 1)
-            assert self.announced[order.id] == 1, "told once how it ended"
+            assert self.deliveries.announced[order.id] == 1, "told once how it ended"
         assert +self.stock.reserved == Counter(), "an order that has ended holds nothing"
         taken = sum(intent.amount for intent in self.psp.captured())
         assert self.books.balances()["psp_clearing:stripe:EUR"] == -taken
@@ -228,7 +220,7 @@ class System:
 
     # How it is put together.
 
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+    def _run(self, work: Awaitable[T]) -> T:
         """Return what a piece of work returns, once what it has set off has come as far as it can."""
 
         async def settled() -> T:
@@ -237,13 +229,10 @@ class System:
                 await asyncio.sleep(0)
             return result
 
-        return self._loop.run_until_complete(settled())
-
-    async def _place(self, checkout: Checkout) -> Sequence[Order | Exception]:
-        priced = await price_checkouts(self._catalogue, [checkout])
-        orders, events = await place_orders(self._order_scope([]), priced)
-        self.bus.send(self.bus.store(events))
-        return orders
+        with capture_logs() as logs:
+            result = self._loop.run_until_complete(settled())
+        assert not [line for line in logs if line["event"] in _NEVER_LOGGED], logs
+        return result
 
     async def _catalogue(self, keys: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Price]:
         return {key: Price(key[1].title(), PRICES[key[1]], "EUR") for key in keys}
@@ -251,48 +240,60 @@ class System:
     async def _called(self, act: Callable[[], None]) -> None:
         act()
 
-    async def _learn(self, fact: PspFact) -> None:
-        applied = await apply_psp_facts(self._payment_scope([]), [fact])
-        assert not applied.problems, f"the PSP contradicts itself: {applied.problems}"
-        self.bus.send(self.bus.store(applied.events))
-
-    async def _receive(self, webhooks: Sequence[payment_ports.Webhook]) -> None:
-        _, events = await receive_webhooks(self._payment_scope([]), webhooks)
-        self.bus.send(self.bus.store(events))
-
-    def _new_charger(self) -> Charger:
-        # A look at the clock takes a millisecond: some buyers come back in time, some do not.
-        return Charger(self.psp, self.payments, self._learn, clock=self._clock, action_ttl_s=0.1)
-
-    async def _charger_dies(self) -> None:
+    async def _calls_are_lost(self) -> None:
         for call in self.psp.calls:
             call.answer.cancel()
 
-    async def _announce(
-        self, scope: None, ended: Sequence[Received[OrderCompleted | OrderFailed]]
-    ) -> list[NewEvent]:
-        self.announced.update(event.message.order_id for event in ended)
-        return []
+    def _start(self, package: str) -> None:
+        """Put a service together as its own bootstrap does; what it had in memory is gone."""
+        runtime = SimulatedRuntime(package, self.bus, self._inboxes[package], self._clock, self._new_id)
+        self._build(package, runtime)
+        self.services[package] = runtime
 
-    def _order_scope(self, hooks: Hooks) -> order_ports.Scope:
-        return order_ports.Scope(self.orders, self._new_id, self._clock, lambda changed: None)
-
-    def _inventory_scope(self, hooks: Hooks) -> inventory_ports.Scope:
-        catalogue: Any = None  # What the use cases of this saga have no need of.
-        return inventory_ports.Scope(self.stock, catalogue, self._new_id)
-
-    def _payment_scope(self, hooks: Hooks) -> payment_ports.Scope:
-        return payment_ports.Scope(
-            payments=self.payments,
-            new_id=self._new_id,
-            clock=self._clock,
-            charge=lambda payments: hooks.append(lambda: self._charger.charge(payments)),
-            fee_bp=250,
-            psp="stripe",
-        )
-
-    def _ledger_scope(self, hooks: Hooks) -> ledger_ports.Scope:
-        return ledger_ports.Scope(self.books, self._new_id)
+    def _build(self, package: str, runtime: SimulatedRuntime) -> None:
+        match package:
+            case "order_svc":
+                order_svc.bootstrap.build(
+                    order_svc.settings.Settings(database_url=""),
+                    runtime,
+                    orders=lambda connection: self.orders,
+                    reader=cast("Any", self.orders),
+                    catalogue=self._catalogue,
+                )
+            case "inventory_svc":
+                inventory_svc.bootstrap.build(
+                    inventory_svc.settings.Settings(database_url=""),
+                    runtime,
+                    stockroom=lambda step: self.stock,
+                    catalogue=lambda connection: cast("Any", None),
+                )
+            case "payment_svc":
+                payment_svc.bootstrap.build(
+                    # A look at the clock takes a millisecond: some buyers come back in time, some do not.
+                    payment_svc.settings.Settings(
+                        database_url="", psp_api_key="sk", psp_webhook_secret="whsec", action_ttl_s=0.1
+                    ),
+                    runtime,
+                    payments=lambda connection: self.payments,
+                    reader=self.payments,
+                    psp=self.psp,
+                )
+            case "ledger_svc":
+                ledger_svc.bootstrap.build(
+                    ledger_svc.settings.Settings(database_url=""),
+                    runtime,
+                    books=lambda connection: self.books,
+                    ledger=self.books,
+                )
+            case "notification_svc":
+                notification_svc.bootstrap.build(
+                    notification_svc.settings.Settings(database_url=""),
+                    runtime,
+                    requests=lambda connection: self.deliveries,
+                    deliveries=self.deliveries,
+                )
+            case _:
+                raise AssertionError(f"nobody has said how {package} takes part in the saga")
 
     def _new_id(self, prefix: str) -> str:
         return f"{prefix}_{next(self._numbers)}"

@@ -9,8 +9,10 @@ from datetime import timedelta
 import pytest
 
 from kit.values.errors import Exhausted
-from payment_svc.application.charge.charge_payments import MAX_CALLS, Charger
+from payment_svc.application.charge.charge_payments import Charger
+from payment_svc.application.lookup.look_up_payments import LookUps
 from payment_svc.application.ports import PspRejected, PspUnavailable, PspUndecided
+from payment_svc.application.psp_calls import MAX_CALLS, PspCalls
 from payment_svc.domain.payment import Payment, PspFact, Source, Status
 from tests.unit.payment_svc.payments import fact, payment
 
@@ -73,9 +75,13 @@ class Till:
         self.learnt: list[PspFact] = []
         self.refusal: Exception | None = None
         self.age = timedelta(minutes=1)
-        self.charger = Charger(
+        self.calls = PspCalls()
+        self.charger = Charger(self.psp, self.calls, self._learn)
+        self.look_ups = LookUps(
             self.psp,
             self.reader,
+            self.calls,
+            self.charger,
             self._learn,
             clock=lambda: payment().created_at + self.age,
             action_ttl_s=ACTION_TTL.total_seconds(),
@@ -88,12 +94,12 @@ class Till:
 
     async def charge(self, *payments: Payment) -> None:
         self.charger.charge(payments)
-        await self.charger.stop()
+        await self.calls.finish()
 
     async def sweep(self, *due: Payment) -> int:
         self.reader.due = due
-        count = await self.charger.sweep()
-        await self.charger.stop()
+        count = await self.look_ups.look_up_due()
+        await self.calls.finish()
         return count
 
 

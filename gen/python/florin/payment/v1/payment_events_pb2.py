@@ -26,7 +26,7 @@ from florin.common.v1 import charge_pb2 as florin_dot_common_dot_v1_dot_charge__
 from florin.common.v1 import options_pb2 as florin_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&florin/payment/v1/payment_events.proto\x12\x11\x66lorin.payment.v1\x1a\x1d\x66lorin/common/v1/charge.proto\x1a\x1e\x66lorin/common/v1/options.proto\"\xab\x01\n\x15PaymentRequiresAction\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x31\n\x0bnext_action\x18\x04 \x01(\x0b\x32\x1c.florin.common.v1.NextAction:(\xb2\xd4\x18$\n\x17payment.requires_action\x12\torder_svc\"\x9e\x02\n\x0fPaymentCaptured\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x13\n\x0bmerchant_id\x18\x04 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x05 \x01(\t\x12\x0e\n\x06\x61mount\x18\x06 \x01(\x03\x12\x12\n\nfee_amount\x18\x07 \x01(\x03\x12\x12\n\ntax_amount\x18\x08 \x01(\x03\x12\x10\n\x08\x63urrency\x18\t \x01(\t\x12\x0b\n\x03psp\x18\n \x01(\t\x12\x15\n\rpsp_reference\x18\x0b \x01(\t:<\xb2\xd4\x18\x38\n\x10payment.captured\x12\nledger_svc\x12\rinventory_svc\x12\torder_svc\"\x9c\x01\n\rPaymentFailed\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x14\n\x0c\x64\x65\x63line_code\x18\x05 \x01(\t:.\xb2\xd4\x18*\n\x0epayment.failed\x12\rinventory_svc\x12\torder_svcb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&florin/payment/v1/payment_events.proto\x12\x11\x66lorin.payment.v1\x1a\x1d\x66lorin/common/v1/charge.proto\x1a\x1e\x66lorin/common/v1/options.proto\"\xa0\x01\n\x15PaymentRequiresAction\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x31\n\x0bnext_action\x18\x04 \x01(\x0b\x32\x1c.florin.common.v1.NextAction:\x1d\xb2\xd4\x18\x19\n\x17payment.requires_action\"\xf8\x01\n\x0fPaymentCaptured\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x13\n\x0bmerchant_id\x18\x04 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x05 \x01(\t\x12\x0e\n\x06\x61mount\x18\x06 \x01(\x03\x12\x12\n\nfee_amount\x18\x07 \x01(\x03\x12\x12\n\ntax_amount\x18\x08 \x01(\x03\x12\x10\n\x08\x63urrency\x18\t \x01(\t\x12\x0b\n\x03psp\x18\n \x01(\t\x12\x15\n\rpsp_reference\x18\x0b \x01(\t:\x16\xb2\xd4\x18\x12\n\x10payment.captured\"\x82\x01\n\rPaymentFailed\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x14\n\x0c\x64\x65\x63line_code\x18\x05 \x01(\t:\x14\xb2\xd4\x18\x10\n\x0epayment.failedb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,15 +34,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'florin.payment.v1.payment_e
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PAYMENTREQUIRESACTION']._loaded_options = None
-  _globals['_PAYMENTREQUIRESACTION']._serialized_options = b'\262\324\030$\n\027payment.requires_action\022\torder_svc'
+  _globals['_PAYMENTREQUIRESACTION']._serialized_options = b'\262\324\030\031\n\027payment.requires_action'
   _globals['_PAYMENTCAPTURED']._loaded_options = None
-  _globals['_PAYMENTCAPTURED']._serialized_options = b'\262\324\0308\n\020payment.captured\022\nledger_svc\022\rinventory_svc\022\torder_svc'
+  _globals['_PAYMENTCAPTURED']._serialized_options = b'\262\324\030\022\n\020payment.captured'
   _globals['_PAYMENTFAILED']._loaded_options = None
-  _globals['_PAYMENTFAILED']._serialized_options = b'\262\324\030*\n\016payment.failed\022\rinventory_svc\022\torder_svc'
+  _globals['_PAYMENTFAILED']._serialized_options = b'\262\324\030\020\n\016payment.failed'
   _globals['_PAYMENTREQUIRESACTION']._serialized_start=125
-  _globals['_PAYMENTREQUIRESACTION']._serialized_end=296
-  _globals['_PAYMENTCAPTURED']._serialized_start=299
-  _globals['_PAYMENTCAPTURED']._serialized_end=585
-  _globals['_PAYMENTFAILED']._serialized_start=588
-  _globals['_PAYMENTFAILED']._serialized_end=744
+  _globals['_PAYMENTREQUIRESACTION']._serialized_end=285
+  _globals['_PAYMENTCAPTURED']._serialized_start=288
+  _globals['_PAYMENTCAPTURED']._serialized_end=536
+  _globals['_PAYMENTFAILED']._serialized_start=539
+  _globals['_PAYMENTFAILED']._serialized_end=669
 # @@protoc_insertion_point(module_scope)

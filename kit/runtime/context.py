@@ -1,0 +1,194 @@
+"""What a context stands on: its database, the bus, steps that join the two, and its background."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import structlog
+from google.protobuf.message import Message
+
+from kit.messaging.bus import Bus
+from kit.messaging.events import EventType
+from kit.messaging.outbox import Outbox
+from kit.messaging.pump import Pump, Subscriptions
+from kit.messaging.step import Step, Steps
+from kit.rpc import Servicer
+from kit.rpc.idempotency import Apply, IdempotentBatch, ReplayCache
+from kit.runtime.background import of_every_context
+from kit.runtime.settings import ContextSettings
+from kit.store.batch import Gatherer
+from kit.store.database import STORE_UNAVAILABLE, Database
+from kit.values.clock import Clock, system_clock
+from kit.values.ids import NewId, new_id
+from kit.values.schedule import Schedule
+
+C = TypeVar("C")
+M = TypeVar("M", bound=Message)
+R = TypeVar("R")
+S = TypeVar("S")
+
+log = structlog.get_logger(__name__)
+
+# A worker that failed for another reason than its work's is tried again after this pause.
+_WORKER_PAUSE_S: Final = 1.0
+
+# How long a gathered batch of a busy context waits for neighbours, unless its owner knows better.
+_LINGER_S: Final = 0.003
+_MAX_WAITING: Final = 5_000
+
+
+class Runtime:
+    """One context's way to its stores, to the others and to its own background.
+
+    `build` of a context registers what it consists of; the process that hosts it opens it, lets it work and
+    closes it. At the end the doors are closed first, so that no new work comes in; then the workers end, each
+    after the batch it has begun; then the closers run, in the reverse order of their registration.
+
+    Args:
+        name: of the context's package; signs events and confirms them.
+        emits: kinds of events that it emits.
+        consumers: by event: who has to confirm it.
+        bus: in place of the one that the settings name.
+
+    Attributes:
+        servicers: what the process serves for it.
+        pump: what events go through, once the context has said what it consumes.
+        scope: makes what the use cases of one step are given.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: ContextSettings,
+        *,
+        emits: Iterable[EventType],
+        consumers: Mapping[str, frozenset[str]],
+        bus: Bus | None = None,
+    ) -> None:
+        database = Database(settings.database_url)
+        bus = bus or Bus(name=f"{name}-{settings.replica_index + 1}", url=settings.nats_url)
+        outbox = Outbox(
+            database,
+            bus,
+            source=name,
+            types=emits,
+            consumers=consumers,
+            new_id=new_id,
+            clock=system_clock,
+        )
+        self.name = name
+        self.database = database
+        self.bus = bus
+        self.outbox = outbox
+        self.steps = Steps(database, outbox)
+        self.clock: Clock = system_clock
+        self.new_id: NewId = new_id
+        self.servicers: list[Servicer] = []
+        self.pump: Pump[Any]
+        self.scope: Callable[[Step], Any]
+        self.doors: list[Callable[[], Awaitable[None]]] = []
+        self.closers: list[Callable[[], Awaitable[None]]] = []
+        self._settings = settings
+        self._replays = ReplayCache(settings.redis_url)
+        self._workers: dict[str, Callable[[], Awaitable[None]]] = {}
+        self.gatherers: dict[str, Gatherer[Any, Any]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # What a context registers.
+
+    def consume(self, subscriptions: Subscriptions[S], scope: Callable[[Step], S]) -> None:
+        """Act on events: each in the use case that the table names, with what `scope` makes for the step."""
+        self.pump = Pump(
+            bus=self.bus,
+            steps=self.steps,
+            consumer=self.name,
+            subscriptions=subscriptions,
+            scope=scope,
+            new_id=self.new_id,
+            linger_s=self._settings.event_linger_ms / 1000,
+            replica=self._settings.replica,
+        )
+        self.scope = scope
+        self.worker("pump", self.pump.run)
+
+    def gather(
+        self,
+        name: str,
+        handle: Callable[[list[C]], Awaitable[Sequence[R | Exception]]],
+        *,
+        linger_s: float = _LINGER_S,
+        max_waiting: int = _MAX_WAITING,
+    ) -> Gatherer[C, R]:
+        """Return a gatherer that turns single calls into batches, from the context's start to its end."""
+        gatherer = Gatherer(handle, name=name, linger_s=linger_s, max_waiting=max_waiting)
+        self.gatherers[name] = gatherer
+        self.closers.append(gatherer.stop)
+        return gatherer
+
+    def once(self, apply: Apply[C, M], response: type[M]) -> IdempotentBatch[C, M]:
+        """Return a handler of keyed commands that runs `apply` as one step, each key once."""
+        return IdempotentBatch(steps=self.steps, cache=self._replays, apply=apply, response=response)
+
+    def worker(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run `run` in the background, again if it fails."""
+        assert name not in self._workers, f"{self.name} has two workers called {name}"
+        self._workers[name] = run
+
+    def every(self, schedule: Schedule, run: Callable[[], Awaitable[object]]) -> None:
+        """Run `run` again and again with a pause; a failure is logged and does not stop it."""
+
+        async def repeat() -> None:
+            while True:
+                await asyncio.sleep(schedule.every_s)
+                await run()
+
+        self.worker(schedule.name, repeat)
+
+    def serve(self, name: str, register: Callable[[Any, Any], None], implementation: object) -> None:
+        """Answer the RPCs of a gRPC service: its full name and the generated `add_…_to_server`."""
+        self.servicers.append(Servicer(name, register, implementation))
+
+    # What its process does with it.
+
+    async def open(self) -> None:
+        """Open the stores and be ready to answer."""
+        await self.database.open()
+        await self.bus.open()
+        await self.bus.on_confirm(self.outbox.confirm)
+        of_every_context(self.every, self.database, self.outbox)
+        for gatherer in self.gatherers.values():
+            gatherer.start()
+
+    def start(self) -> None:
+        """Start the background work."""
+        self._tasks = [
+            asyncio.create_task(self._keep_running(name, run), name=f"{self.name} {name}")
+            for name, run in self._workers.items()
+        ]
+
+    async def close(self) -> None:
+        """Finish what was begun and close everything, once no new work can come in by RPC."""
+        for close_door in self.doors:
+            await close_door()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for closer in reversed(self.closers):
+            await closer()
+        await self._replays.close()
+        await self.outbox.forget_confirmed()
+        await self.bus.close()
+        await self.database.close()
+
+    async def _keep_running(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await run()
+                return
+            except STORE_UNAVAILABLE as error:
+                log.warning("worker.waits_for_store", context=self.name, worker=name, error=repr(error))
+            except Exception as error:  # the boundary of a worker: it is started again
+                log.error("worker.failed", context=self.name, worker=name, exc_info=error)
+            await asyncio.sleep(_WORKER_PAUSE_S)

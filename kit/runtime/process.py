@@ -1,0 +1,113 @@
+"""The life of a process: `python -m <package> serve | migrate | check`, for all contexts that it hosts."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Final, NoReturn
+
+import structlog
+import uvloop
+
+from kit.observe import logs, telemetry
+from kit.rpc import Server
+from kit.runtime.context import Runtime
+from kit.runtime.roster import Context, Roster
+from kit.runtime.settings import ContextSettings, ProcessSettings, read
+from kit.store import migrations
+
+log = structlog.get_logger(__name__)
+
+COMMANDS: Final = ("serve", "migrate", "check")
+
+# Containers made and not yet freed before the collector looks for cycles: a few megabytes. The default,
+# 700, is reached within a batch, whose objects are all still in use.
+_COLLECT_AFTER: Final = (50_000, 10, 10)
+
+
+def main(roster: Roster, process: str) -> None:
+    """Run the command that the process was started with; exits with 2 on bad usage or settings."""
+    if len(sys.argv) != 2 or sys.argv[1] not in COMMANDS:
+        _refuse(f"usage: python -m {process} {' | '.join(COMMANDS)}")
+    contexts = roster.hosted_by(process)
+    try:
+        own = read(ProcessSettings, roster[process].name)
+        settings = [_settings_of(context) for context in contexts]
+    except ValueError as error:
+        _refuse(f"{process}: the settings are not valid; each is a FLORIN_ variable\n{error}")
+    logs.configure(process, own.log_format, own.log_level)
+    match sys.argv[1]:
+        case "check":
+            print(f"{process}: settings are valid")
+        case "migrate":
+            for context, each in zip(contexts, settings, strict=True):
+                migrations.upgrade(context.package, each.migrate_database_url or each.database_url)
+        case "serve":
+            telemetry.configure(process, otlp_endpoint=own.otlp_endpoint, sample_ratio=own.trace_sample_ratio)
+            port = roster.processes[process] if own.port is None else own.port
+            uvloop.run(_build_and_serve(roster, own, port, list(zip(contexts, settings, strict=True))))
+            telemetry.shutdown()
+
+
+async def serve(
+    settings: ProcessSettings, port: int, contexts: Sequence[Runtime], *, until: asyncio.Event
+) -> None:
+    """Open the contexts and answer for all of them, then finish what was begun and close."""
+    servicers = [servicer for context in contexts for servicer in context.servicers]
+    server = Server(host=settings.bind_host, port=port, servicers=servicers)
+    for context in contexts:
+        await context.open()
+    await server.start()
+    for context in contexts:
+        context.start()
+    _spare_the_collector()
+    log.info("service.started", contexts=[context.name for context in contexts])
+    await until.wait()
+    log.info("service.stopping")
+    await server.stop()
+    for context in contexts:
+        await context.close()
+    log.info("service.stopped")
+
+
+async def _build_and_serve(
+    roster: Roster, own: ProcessSettings, port: int, contexts: Sequence[tuple[Context, ContextSettings]]
+) -> None:
+    stopping = asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stopping.set)
+    built = [_build(roster, context, settings) for context, settings in contexts]
+    await serve(own, port, built, until=stopping)
+
+
+def _build(roster: Roster, context: Context, settings: ContextSettings) -> Runtime:
+    emits = import_module(f"{context.package}.transport.events").EMITS
+    runtime = Runtime(context.package, settings, emits=emits, consumers=roster.consumers)
+    build: Callable[[ContextSettings, Runtime], None] = import_module(f"{context.package}.bootstrap").build
+    build(settings, runtime)
+    return runtime
+
+
+def _settings_of(context: Context) -> ContextSettings:
+    kind: type[ContextSettings] = import_module(f"{context.package}.settings").Settings
+    return read(kind, context.name)
+
+
+def _spare_the_collector() -> None:
+    """Keep the garbage collector off what lives as long as the process: modules, classes, descriptors.
+
+    Reference counts free what a batch leaves behind; the collector only looks for cycles. A full walk
+    through everything that was imported takes it a tenth of a second, in which nobody is answered.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
+
+
+def _refuse(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    raise SystemExit(2)

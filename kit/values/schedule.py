@@ -1,0 +1,18 @@
+"""What a context does by itself, and how often: named, so that a reader finds all of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Work that is done again and again.
+
+    Attributes:
+        name: `noun.verb`, for logs.
+        every_s: pause between the end of one turn and the begin of the next.
+    """
+
+    name: str
+    every_s: float

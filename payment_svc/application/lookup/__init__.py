@@ -1,0 +1,1 @@
+"""Finding out about payments without an answer."""
