@@ -1,7 +1,7 @@
 """Generate everything that follows from the protos: `make gen`.
 
 Compiles the protos, with comments, into `.build/florin.binpb`, which buf lints and compares; writes
-`gen/python` (messages, gRPC stubs, types); then lets `tools/generate_docs.py` write the reference pages, in
+`gen/python` (messages, gRPC stubs, types); then lets `tools/generate_texts.py` write what else follows, in
 a process of its own that sees the new code.
 
 google/* comes from the `googleapis-common-protos` package and buf/validate from the descriptor inside
@@ -114,7 +114,7 @@ def check_clean() -> None:
 
 def run_docs(options: list[str]) -> None:
     """Write or check the reference pages; exit with the message of what is wrong."""
-    command = [sys.executable, "-m", "tools.generate_docs", *options]
+    command = [sys.executable, "-m", "tools.generate_texts", *options]
     path = os.pathsep.join([str(PYTHON_OUT), os.environ.get("PYTHONPATH", "")])
     if subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, check=False).returncode:
         raise SystemExit(1)

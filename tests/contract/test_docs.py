@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 from kit.values.errors import REASONS
-from tools import generate, generate_docs
+from tools import generate, generate_texts
 from tools.reference import protos, settings
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -37,7 +37,7 @@ def compiled_protos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("compiled_protos")
 def test_the_generated_reference_pages_are_current() -> None:
-    assert generate_docs.outdated() == [], "run `make gen` and commit the result"
+    assert generate_texts.outdated() == [], "run `make gen` and commit the result"
 
 
 def test_every_setting_is_explained() -> None:

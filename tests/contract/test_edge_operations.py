@@ -17,6 +17,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from edge import EdgeSettings, Endpoint
+from roster import ROSTER
 from tests.support.edge import (
     CART,
     Buyer,
@@ -82,7 +83,7 @@ async def test_every_replica_gets_calls_and_one_is_enough(tmp_path: Path) -> Non
         settings = settings_for(
             tmp_path,
             first,
-            upstreams=dict.fromkeys(("order_svc", "inventory_svc", "payment_svc"), (first, second)),
+            upstreams=dict.fromkeys(ROSTER.processes, (first, second)),
         )
         async with buyer_at(settings) as (_, buyer):
             for _ in range(40):

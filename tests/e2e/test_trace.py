@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+from roster import ROSTER
 from tests.support.collector import Collector, Span
 from tests.support.shop import Json, Order, Shop
 from tests.support.waiting import eventually
@@ -26,7 +27,7 @@ HANDED_ON = {
     ("order_svc", "notification_svc"),
 }
 
-SERVICES = {"order_svc", "inventory_svc", "payment_svc", "ledger_svc", "notification_svc"}
+SERVICES = set(ROSTER.processes)
 
 
 async def checks_out(shop: Shop, card: str = "pm_card_visa") -> Order:

@@ -14,6 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from roster import ROSTER
 from tests.property.saga.psp import Card, Fate
 from tests.property.saga.system import PRICES, System, key_of
 
@@ -22,7 +23,6 @@ CARTS = st.dictionaries(st.sampled_from(sorted(PRICES)), st.integers(1, 2), min_
 DIES = st.integers(0, 4).map(lambda number: number == 4)
 # Few orders at a time, so that each of them gets far: more would only wait for the stock of the first.
 MOST_ORDERS = 6
-SERVICES = ["order_svc", "inventory_svc", "payment_svc", "ledger_svc", "notification_svc"]
 
 
 class Saga(RuleBasedStateMachine):
@@ -35,7 +35,7 @@ class Saga(RuleBasedStateMachine):
 
     @initialize(
         units=st.fixed_dictionaries({sku: st.sampled_from([12, 6, 3, 1, 0]) for sku in PRICES}),
-        pace=st.permutations(SERVICES),
+        pace=st.permutations(ROSTER.packages),
         fates=st.lists(st.sampled_from(Fate), max_size=20),
     )
     def the_shop_opens(self, units: dict[str, int], pace: list[str], fates: list[Fate]) -> None:

@@ -28,6 +28,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from edge import EdgeSettings, Endpoint, envoy_command, write_config
+from roster import ROSTER
 from tests.support.waiting import eventually
 
 # Envoy is up in half a second; a machine that runs other suites beside this one gets time.
@@ -307,7 +308,7 @@ def settings_for(data_dir: Path, services: Endpoint, **others: Any) -> EdgeSetti
     defaults: dict[str, Any] = {
         "edge_port": 0,
         "admin_port": 0,
-        "upstreams": dict.fromkeys(("order_svc", "inventory_svc", "payment_svc"), (services,)),
+        "upstreams": dict.fromkeys(ROSTER.processes, (services,)),
         "request_timeout_s": REQUEST_TIMEOUT_S,
         "max_request_bytes": MAX_REQUEST_BYTES,
         "cors_origins": ("https://shop.example",),

@@ -7,6 +7,7 @@ from typing import Final
 
 from florin.common.v1 import options_pb2
 
+from roster import ROSTER
 from tools.reference.markdown import code, codes, page, table
 from tools.reference.protos import Message, Rpc, Service, our_files, short
 
@@ -22,14 +23,7 @@ public; the others are internal, reachable only on their service's own port.
   give the same answer for 24 hours, with `idempotent-replayed: true`.
 - Every answer carries `x-request-id` and `x-correlation-id`. Refusals are in [errors.md](errors.md)."""
 
-_PACKAGES: Final = {
-    "order": "Orders",
-    "inventory": "Products and stock",
-    "payment": "Payments",
-    "ledger": "Ledger",
-    "notification": "Notifications",
-    "common": "Common",
-}
+_PACKAGES: Final = (*(context.name for context in ROSTER), "common")
 
 
 def render() -> str:
@@ -37,10 +31,10 @@ def render() -> str:
     files = our_files()
     messages = {message.full_name: message for file in files for message in file.messages()}
     services = [service for file in files for service in file.services()]
-    services.sort(key=lambda service: list(_PACKAGES).index(_owner(service.full_name)))
+    services.sort(key=lambda service: _PACKAGES.index(_owner(service.full_name)))
     parts = [_INTRODUCTION, "## Overview", _overview(services)]
-    for owner, title in _PACKAGES.items():
-        parts.append(f"## {title}")
+    for owner in _PACKAGES:
+        parts.append(f"## {owner.capitalize()}")
         own = [service for service in services if _owner(service.full_name) == owner]
         for service in own:
             parts += _service(service, messages)

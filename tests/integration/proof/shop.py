@@ -15,6 +15,7 @@ from ledger_svc.domain.journal import JournalId
 from ledger_svc.domain.rules.capture import Capture, capture_journal
 from proof import Audit, Check, Proof, prove
 from proof.audit import BOOKS, ORDERS, PAYMENTS, STOCK
+from roster import ROSTER
 from tests.integration.ledger_svc.books import Ledger
 from tests.support.databases import ServiceDatabase
 
@@ -146,8 +147,7 @@ class Shop:
 @asynccontextmanager
 async def open_shop(service_database: Callable[[str], ServiceDatabase]) -> AsyncIterator[Shop]:
     """Lend a shop that has sold nothing yet."""
-    names = ("order", "inventory", "payment", "ledger", "notification")
-    databases = {f"florin_{name}": service_database(f"{name}_svc") for name in names}
+    databases = {context.database: service_database(context.package) for context in ROSTER}
     ledger = Ledger(databases[BOOKS])
     await ledger.database.open()
     shop = Shop(databases, ledger)

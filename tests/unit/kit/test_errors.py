@@ -14,9 +14,10 @@ from google.rpc.status_pb2 import Status
 from kit.rpc.status import florin_error, status_of, trailing_metadata
 from kit.values import errors
 from kit.values.errors import REASONS, EdgeAnswer, Exhausted, FieldProblem, FlorinError, InvalidRequest
+from roster import ROSTER
 
 ROOT = Path(__file__).parents[3]
-PACKAGES = ("kit", "order_svc", "inventory_svc", "payment_svc", "ledger_svc", "notification_svc")
+PACKAGES = ("kit", *ROSTER.packages)
 CLASSES = {cls.__name__ for cls in FlorinError.__subclasses__() if cls.__module__ == errors.__name__}
 
 
