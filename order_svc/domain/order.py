@@ -14,26 +14,22 @@ from order_svc.domain.pricing import PricedLine
 
 
 class Status(Enum):
-    """States of an order; the names are those of `florin.order.v1.Order.Status`."""
+    """States of an order: those of `florin.order.v1.Order.Status` that can be entered."""
 
     PROCESSING = "PROCESSING"
     REQUIRES_ACTION = "REQUIRES_ACTION"
-    IN_REVIEW = "IN_REVIEW"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
 
 
-_ENDS: Final = {Status.COMPLETED, Status.FAILED, Status.CANCELLED}
+_ENDS: Final = {Status.COMPLETED, Status.FAILED}
 
 TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
-    Status.PROCESSING: frozenset({Status.REQUIRES_ACTION, Status.IN_REVIEW, *_ENDS}),
+    Status.PROCESSING: frozenset({Status.REQUIRES_ACTION, Status.COMPLETED, Status.FAILED}),
     # Back to PROCESSING once the buyer has acted and the money is taken, until the rest is done.
-    Status.REQUIRES_ACTION: frozenset({Status.PROCESSING, *_ENDS}),
-    Status.IN_REVIEW: frozenset({Status.PROCESSING, *_ENDS}),
+    Status.REQUIRES_ACTION: frozenset({Status.PROCESSING, Status.FAILED}),
     Status.COMPLETED: frozenset(),
     Status.FAILED: frozenset(),
-    Status.CANCELLED: frozenset(),
 }
 
 
@@ -113,13 +109,15 @@ class Order:
         return waiting._move(Status.REQUIRES_ACTION, at)
 
     def paid(self, payment_id: str, at: datetime) -> Order:
-        """Return the order with its money taken; a no-op if that is known."""
+        """Return the order with its money taken; a no-op if that is known.
+
+        Raises:
+            IllegalMove: it has failed; late money has to go back.
+        """
+        if self.status is Status.FAILED:
+            raise self._illegal(Status.COMPLETED)
         known = replace(self, payment_id=payment_id, updated_at=at) if not self.payment_id else self
-        if known.status in (Status.REQUIRES_ACTION, Status.IN_REVIEW):
-            return known._move(Status.PROCESSING, at)
-        if known.status in (Status.FAILED, Status.CANCELLED):
-            return known._move(Status.COMPLETED, at)  # Raises: money for an order that has ended.
-        return known
+        return known._move(Status.PROCESSING, at) if known.status is Status.REQUIRES_ACTION else known
 
     def accounted(self, payment_id: str, journal_id: str, at: datetime) -> Order:
         """Return the order with its journal posted, COMPLETED if the stock is sold too."""
@@ -128,11 +126,15 @@ class Order:
         return replace(self.paid(payment_id, at), journal_id=journal_id)._complete_if_done(at)
 
     def sold(self, at: datetime) -> Order:
-        """Return the order with its stock sold, COMPLETED if its journal is posted too."""
+        """Return the order with its stock sold, COMPLETED if its journal is posted too.
+
+        Raises:
+            IllegalMove: it has failed; its goods have to come back.
+        """
         if self.stock_sold:
             return self
-        if self.status in (Status.FAILED, Status.CANCELLED):
-            raise self._illegal(Status.COMPLETED)  # Goods sold for an order that has ended.
+        if self.status is Status.FAILED:
+            raise self._illegal(Status.COMPLETED)
         return replace(self, stock_sold=True, updated_at=at)._complete_if_done(at)
 
     def fail(self, reason: str, at: datetime, payment_id: str = "") -> Order:

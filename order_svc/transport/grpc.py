@@ -65,6 +65,8 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         filters = f"{call.principal}|{call.principal.merchant_id}|{request.status}"
         size = request.page_size or DEFAULT_PAGE_SIZE
         before = self._page_tokens.open(request.page_token, filters) if request.page_token else ""
+        if request.status and wanted.status is None:
+            return order_service_pb2.ListOrdersResponse()
         orders = await self._reader.page(wanted, before_id=before, size=size + 1)
         more = len(orders) > size
         return order_service_pb2.ListOrdersResponse(
@@ -88,7 +90,8 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
 
     def _filter(self, request: order_service_pb2.ListOrdersRequest) -> OrderFilter:
         call = current_call()
-        status = Status(order_pb2.Order.Status.Name(request.status)) if request.status else None
+        # The contract names states that no order can be in yet; of those there is nothing to list.
+        status = Status.__members__.get(order_pb2.Order.Status.Name(request.status))
         match call.principal.role:
             case Role.BUYER:
                 return OrderFilter(customer_id=call.principal.subject, status=status)

@@ -14,17 +14,14 @@ from kit.values.trail import Trail
 
 
 class Status(Enum):
-    """States of a payment; the names are those of `florin.payment.v1.Payment.Status`."""
+    """States of a payment: those of `florin.payment.v1.Payment.Status` that can be entered."""
 
-    INITIATED = "INITIATED"
     PROCESSING = "PROCESSING"
     REQUIRES_ACTION = "REQUIRES_ACTION"
     AUTHORIZED = "AUTHORIZED"
     CAPTURED = "CAPTURED"
-    SETTLED = "SETTLED"
     FAILED = "FAILED"
     VOIDED = "VOIDED"
-    REFUNDED = "REFUNDED"
     UNKNOWN = "UNKNOWN"
 
 
@@ -32,23 +29,19 @@ class Status(Enum):
 _DECIDED: Final = {Status.REQUIRES_ACTION, Status.AUTHORIZED, Status.CAPTURED, Status.FAILED, Status.VOIDED}
 
 TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
-    Status.INITIATED: frozenset({Status.PROCESSING, Status.UNKNOWN, *_DECIDED}),
     Status.PROCESSING: frozenset({Status.UNKNOWN, *_DECIDED}),
     # Left only by asking the PSP.
     Status.UNKNOWN: frozenset({Status.PROCESSING, *_DECIDED}),
     Status.REQUIRES_ACTION: frozenset({Status.PROCESSING, *_DECIDED} - {Status.REQUIRES_ACTION}),
     Status.AUTHORIZED: frozenset({Status.CAPTURED, Status.VOIDED}),
-    Status.CAPTURED: frozenset({Status.SETTLED, Status.REFUNDED}),
-    Status.SETTLED: frozenset({Status.REFUNDED}),
+    Status.CAPTURED: frozenset(),
     Status.FAILED: frozenset(),
     Status.VOIDED: frozenset(),
-    Status.REFUNDED: frozenset(),
 }
 
 # How far along a payment is. What a PSP said earlier may arrive later than what it said last; it is then
 # older news and changes nothing.
 _PROGRESS: Final[Mapping[Status, int]] = {
-    Status.INITIATED: 0,
     Status.UNKNOWN: 1,
     Status.PROCESSING: 1,
     Status.REQUIRES_ACTION: 2,
@@ -56,8 +49,6 @@ _PROGRESS: Final[Mapping[Status, int]] = {
     Status.FAILED: 4,
     Status.VOIDED: 4,
     Status.CAPTURED: 4,
-    Status.SETTLED: 5,
-    Status.REFUNDED: 6,
 }
 
 

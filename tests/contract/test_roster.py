@@ -29,7 +29,6 @@ NO_LISTS: Final = (
     "CHANGELOG.md",
     "README.md",
     "roster.py",
-    "",
 )
 
 # Tables that say something of each process, with the reason why that is not in the roster.

@@ -28,8 +28,8 @@ from order_svc.application.checkout.place_orders import charge_of, stock_lines_o
 from order_svc.application.ports import Scope, TimelineStep
 from order_svc.domain.order import Order, Status
 
-# Steps that are worth a line in the timeline and change nothing about the order.
-_NOTED_ONLY: Final = (StockReserved, StockReleased)
+# The kind of journal that says that the money of an order is in the books.
+_PAID: Final = "payment.captured"
 
 
 async def advance_orders(scope: Scope, events: Sequence[Received[Any]]) -> list[NewEvent]:
@@ -39,16 +39,15 @@ async def advance_orders(scope: Scope, events: Sequence[Received[Any]]) -> list[
         NotFound: an event of an order that does not exist.
         IllegalMove: an event that contradicts the order's end.
     """
-    before = await scope.orders.lock(
-        [event.message.order_id for event in events if not isinstance(event.message, _NOTED_ONLY)]
-    )
+    events = [event for event in events if event.message.order_id]
+    before = await scope.orders.lock([e.message.order_id for e in events if moves_its_order(e.message)])
     after = dict(before)
     steps: list[TimelineStep] = []
     announced: list[NewEvent] = []
     now = scope.clock()
     for event in events:
         steps.append(_step_of(event))
-        if isinstance(event.message, _NOTED_ONLY):
+        if not moves_its_order(event.message):
             continue
         order = after.get(event.message.order_id)
         if order is None:
@@ -65,11 +64,22 @@ async def advance_orders(scope: Scope, events: Sequence[Received[Any]]) -> list[
     return announced
 
 
-def apply_event(order: Order, message: Any, at: datetime) -> Order:
-    """Return the order after one event; the same object if the event changes nothing."""
+def moves_its_order(message: Any) -> bool:
+    """Return whether an event can change its order; others are worth a line in the timeline."""
     match message:
         case StockReserved() | StockReleased():
-            return order
+            return False
+        case JournalPosted():
+            return bool(message.kind == _PAID)
+        case _:
+            return True
+
+
+def apply_event(order: Order, message: Any, at: datetime) -> Order:
+    """Return the order after one event; the same object if the event changes nothing."""
+    if not moves_its_order(message):
+        return order
+    match message:
         case StockRejected():
             return order.fail(message.reason, at)
         case PaymentRequiresAction():

@@ -201,7 +201,7 @@ async def test_replicas_that_race_for_the_same_keys_have_one_effect_and_one_answ
 async def test_without_the_database_nothing_is_accepted(
     own_postgres: Postgres, service_runtime: RecordingRuntimeFactory, redis_url: str
 ) -> None:
-    runtime = await service_runtime(SAMPLE, database=ServiceDatabases(own_postgres).create(SAMPLE))
+    runtime = await service_runtime(SAMPLE, emits=[], database=ServiceDatabases(own_postgres).create(SAMPLE))
     shop = Shop(runtime, redis_url)
     await shop.one(keyed("k1", "ord_1"))
     await eventually(lambda: is_cached(redis_url), "Redis knows the answer")

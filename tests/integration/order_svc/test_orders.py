@@ -30,9 +30,14 @@ def sale(order_id: str) -> list[Message]:
     return [
         StockReserved(order_id=order_id, reservation_id="rsv_1"),
         PaymentCaptured(order_id=order_id, payment_id="pay_1", amount=2_000, currency="EUR"),
-        JournalPosted(order_id=order_id, payment_id="pay_1", journal_id="jrn_1"),
+        posted(order_id),
         StockSold(order_id=order_id, reservation_id="rsv_1"),
     ]
+
+
+def posted(order_id: str, kind: str = "payment.captured") -> JournalPosted:
+    """Return the event that the books know of an order's money."""
+    return JournalPosted(order_id=order_id, payment_id="pay_1", journal_id="jrn_1", kind=kind)
 
 
 def challenge(order_id: str) -> PaymentRequiresAction:
@@ -43,11 +48,11 @@ def challenge(order_id: str) -> PaymentRequiresAction:
 
 async def test_money_booked_and_goods_sold_complete_an_order(counter: Counter) -> None:
     order_id = await counter.place()
-    reserved, captured, posted, committed = sale(order_id)
+    reserved, captured, in_the_books, sold = sale(order_id)
     await counter.given(reserved, captured)
-    await counter.when(posted)
+    await counter.when(in_the_books)
     counter.then_nothing()
-    await counter.when(committed)
+    await counter.when(sold)
     order = await counter.order(order_id)
     counter.then(
         OrderCompleted(
@@ -60,6 +65,21 @@ async def test_money_booked_and_goods_sold_complete_an_order(counter: Counter) -
     )
     assert (order.status, order.payment_id, order.journal_id) == (Status.COMPLETED, "pay_1", "jrn_1")
     assert order.ended_at is not None
+
+
+async def test_a_journal_of_another_kind_is_noted_and_moves_nothing(counter: Counter) -> None:
+    order_id = await counter.place()
+    await counter.given(StockSold(order_id=order_id), posted(order_id, kind="settlement"))
+    assert (await counter.order(order_id)).status is Status.PROCESSING
+    assert (await counter.steps(order_id))[-1] == "journal.posted"
+
+
+async def test_a_journal_that_is_about_no_order_is_nobodys_problem(counter: Counter) -> None:
+    order_id = await counter.place()
+    await counter.when(posted("", kind="payout"), *sale(order_id))
+    assert (await counter.order(order_id)).status is Status.COMPLETED
+    assert await counter.rows("SELECT * FROM dead_letters") == []
+    assert await counter.rows("SELECT * FROM timeline WHERE order_id = ''") == []
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -133,7 +153,7 @@ async def test_money_for_an_order_that_failed_is_kept_for_a_person(counter: Coun
 async def test_two_replicas_with_half_the_sale_each_complete_it_once(counter: Counter) -> None:
     order_ids = [await counter.place() for _ in range(20)]
     await asyncio.gather(
-        *(counter.when(JournalPosted(order_id=o, payment_id="p", journal_id="j")) for o in order_ids),
+        *(counter.when(posted(o)) for o in order_ids),
         *(counter.when(StockSold(order_id=o)) for o in order_ids),
     )
     assert await counter.rows("SELECT DISTINCT status, version FROM orders") == [("COMPLETED", 2)]

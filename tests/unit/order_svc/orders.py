@@ -42,7 +42,5 @@ def order_in(status: Status) -> Order:
             return order().accounted("pay_1", "jrn_1", NOON).sold(NOON)
         case Status.FAILED:
             return order().fail("card_declined", NOON, "pay_1")
-        case Status.CANCELLED:
-            return order(status=status, reason="buyer", ended_at=NOON)
         case _:
             return order(status=status)

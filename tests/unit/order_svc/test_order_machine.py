@@ -28,7 +28,8 @@ CHALLENGE = PaymentRequiresAction(
 SALE = (
     HELD,
     PaymentCaptured(payment_id="pay_1"),
-    JournalPosted(payment_id="pay_1", journal_id="jrn_1"),
+    JournalPosted(payment_id="pay_1", journal_id="jrn_1", kind="payment.captured"),
+    JournalPosted(payment_id="pay_1", journal_id="jrn_2", kind="settlement"),
     StockSold(reservation_id="rsv_1"),
 )
 REFUSAL = (

@@ -13,7 +13,7 @@ NOON: Final = datetime(2026, 1, 2, 12, tzinfo=UTC)
 LATER: Final = NOON + timedelta(seconds=1)
 
 AMOUNT: Final = 2_000
-TAKEN: Final = {Status.CAPTURED, Status.SETTLED, Status.REFUNDED}
+TAKEN: Final = {Status.CAPTURED}
 
 
 def payment(status: Status = Status.PROCESSING, **fields: Any) -> Payment:
@@ -34,7 +34,7 @@ def payment(status: Status = Status.PROCESSING, **fields: Any) -> Payment:
         updated_at=NOON,
         status=status,
         amount_captured=AMOUNT if status in TAKEN else 0,
-        psp_reference="" if status in (Status.INITIATED, Status.PROCESSING, Status.UNKNOWN) else "pi_1",
+        psp_reference="" if status in (Status.PROCESSING, Status.UNKNOWN) else "pi_1",
     )
     return replace(begun, **fields)
 

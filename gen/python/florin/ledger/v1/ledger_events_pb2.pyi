@@ -29,11 +29,11 @@ class JournalPosted(_message.Message):
     journal_id: _builtins.str
     """Journal."""
     order_id: _builtins.str
-    """Order the money was for."""
+    """Order the money was for; empty if the journal is about none."""
     payment_id: _builtins.str
-    """Payment the money came by."""
+    """Payment the money came by; empty if the journal is about none."""
     kind: _builtins.str
-    """Kind of the journal, e.g. `payment.captured`."""
+    """Kind of the journal, e.g. `payment.captured`; consumers act on the kinds they know."""
     def __init__(
         self,
         *,
