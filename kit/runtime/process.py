@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Final, NoReturn
 
@@ -64,7 +64,6 @@ async def serve(
     await server.start()
     for context in contexts:
         context.start()
-    _spare_the_collector()
     log.info("service.started", contexts=[context.name for context in contexts])
     await until.wait()
     log.info("service.stopping")
@@ -80,15 +79,16 @@ async def _build_and_serve(
     stopping = asyncio.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stopping.set)
-    built = [_build(roster, context, settings) for context, settings in contexts]
+    built = [build(roster, context, settings) for context, settings in contexts]
+    _spare_the_collector()
     await serve(own, port, built, until=stopping)
 
 
-def _build(roster: Roster, context: Context, settings: ContextSettings) -> Runtime:
+def build(roster: Roster, context: Context, settings: ContextSettings) -> Runtime:
+    """Return the runtime of a context with all that its bootstrap registers."""
     emits = import_module(f"{context.package}.transport.events").EMITS
     runtime = Runtime(context.package, settings, emits=emits, consumers=roster.consumers)
-    build: Callable[[ContextSettings, Runtime], None] = import_module(f"{context.package}.bootstrap").build
-    build(settings, runtime)
+    import_module(f"{context.package}.bootstrap").build(settings, runtime)
     return runtime
 
 
