@@ -17,7 +17,8 @@ from inventory_svc.application.stock.adjust_stock import adjust_stock
 from inventory_svc.domain.product import Product
 from inventory_svc.settings import Settings
 from inventory_svc.transport.events import SUBSCRIPTIONS
-from inventory_svc.transport.grpc import CatalogueServicer, InventoryServicer, product_message
+from inventory_svc.transport.grpc import CatalogueServicer, InventoryServicer
+from inventory_svc.transport.messages import product_message
 from kit.messaging.step import Step
 from kit.rpc.idempotency import Answer, Keyed
 from kit.rpc.pages import PageTokens

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
 from typing import Any
 
 from florin.inventory.v1 import inventory_service_pb2 as api
 from florin.inventory.v1.inventory_pb2 import Product as ProductMessage
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from inventory_svc.application.catalogue.browse_products import get_product, list_products
 from inventory_svc.application.ports import Catalogue
-from inventory_svc.domain.product import AdjustStock, Product, PutProduct
+from inventory_svc.domain.product import AdjustStock, PutProduct
 from inventory_svc.domain.stock import ProductKey
+from inventory_svc.transport.messages import price_message, product_message
 from kit.rpc import Call, Role, current_call
 from kit.rpc.idempotency import Answer, Keyed
 from kit.rpc.pages import PageTokens
@@ -84,42 +83,7 @@ class CatalogueServicer:
         keys = {ProductKey(key.merchant_id, key.sku) for key in request.keys}
         async with self._reading() as catalogue:
             prices = await catalogue.prices(keys)
-        return api.BatchGetProductsResponse(
-            products=[
-                ProductMessage(
-                    merchant_id=price.key.merchant_id,
-                    sku=price.key.sku,
-                    name=price.name,
-                    unit_amount=price.unit_amount,
-                    currency=price.currency,
-                )
-                for price in prices
-            ]
-        )
-
-
-def product_message(product: Product) -> ProductMessage:
-    """Return a product as callers see it."""
-    return ProductMessage(
-        sku=product.key.sku,
-        merchant_id=product.key.merchant_id,
-        name=product.name,
-        unit_amount=product.unit_amount,
-        currency=product.currency,
-        on_hand=product.on_hand,
-        reserved=product.reserved,
-        available=product.available,
-        sold=product.sold,
-        version=product.version,
-        create_time=_timestamp(product.created_at),
-        update_time=_timestamp(product.updated_at),
-    )
-
-
-def _timestamp(instant: datetime) -> Timestamp:
-    message = Timestamp()
-    message.FromDatetime(instant)
-    return message
+        return api.BatchGetProductsResponse(products=[price_message(price) for price in prices])
 
 
 def _reply(call: Call, answer: Answer[ProductMessage]) -> ProductMessage:

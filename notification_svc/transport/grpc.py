@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import grpc.aio
-from florin.notification.v1 import notification_pb2, notification_service_pb2, notification_service_pb2_grpc
+from florin.notification.v1 import notification_service_pb2, notification_service_pb2_grpc
 
 from notification_svc.application.list_deliveries import list_deliveries
 from notification_svc.application.ports import Deliveries
-from notification_svc.domain.delivery import Delivery
+from notification_svc.transport.messages import delivery_message
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -25,21 +25,6 @@ class NotificationServicer(notification_service_pb2_grpc.NotificationServiceServ
     ) -> notification_service_pb2.ListDeliveriesResponse:
         """Return the deliveries of one order, oldest first."""
         found = await list_deliveries(self._deliveries, request.order_id)
-        return notification_service_pb2.ListDeliveriesResponse(deliveries=[_proto(d) for d in found])
-
-
-def _proto(delivery: Delivery) -> notification_pb2.Delivery:
-    message = notification_pb2.Delivery(
-        id=delivery.id,
-        order_id=delivery.order_id,
-        channel=delivery.channel,
-        template=delivery.template.value,
-        recipient=delivery.recipient,
-        status=notification_pb2.Delivery.Status.Value(delivery.status.value),
-        attempts=delivery.attempts,
-        last_error=delivery.last_error,
-    )
-    message.create_time.FromDatetime(delivery.requested_at)
-    if delivery.sent_at is not None:
-        message.send_time.FromDatetime(delivery.sent_at)
-    return message
+        return notification_service_pb2.ListDeliveriesResponse(
+            deliveries=[delivery_message(d) for d in found]
+        )

@@ -1,0 +1,45 @@
+"""Payments as protobuf messages."""
+
+from __future__ import annotations
+
+from florin.common.v1.charge_pb2 import NextAction
+from florin.payment.v1 import payment_pb2
+
+from payment_svc.domain.payment import Payment, Status
+
+
+def payment_message(payment: Payment) -> payment_pb2.Payment:
+    """Return a payment as its callers see it."""
+    message = payment_pb2.Payment(
+        id=payment.id,
+        order_id=payment.order_id,
+        merchant_id=payment.merchant_id,
+        customer_id=payment.customer_id,
+        status=payment_pb2.Payment.Status.Value(payment.status.value),
+        amount=payment.amount,
+        amount_captured=payment.amount_captured,
+        amount_refunded=payment.amount_refunded,
+        fee_amount=payment.fee_amount,
+        tax_amount=payment.tax_amount,
+        currency=payment.currency,
+        payment_method_id=payment.payment_method_id,
+        psp=payment.psp,
+        psp_reference=payment.psp_reference,
+        correlation_id=payment.trail.correlation_id,
+        version=payment.version,
+    )
+    message.create_time.FromDatetime(payment.created_at)
+    message.update_time.FromDatetime(payment.updated_at)
+    if payment.status is Status.FAILED:
+        message.failure.CopyFrom(
+            payment_pb2.PaymentFailure(
+                reason=payment.reason,
+                decline_code=payment.decline_code,
+                message=payment.failure_message,
+            )
+        )
+    if payment.next_action_type:
+        message.next_action.CopyFrom(
+            NextAction(type=payment.next_action_type, redirect_url=payment.next_action_url)
+        )
+    return message
