@@ -15,6 +15,7 @@ from buf.validate import validate_pb2
 from florin.common.v1 import options_pb2
 from google.api import annotations_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor, MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 
 from edge.descriptors import SERVICE_FILES
@@ -38,7 +39,7 @@ UNCONFIGURED_RPCS: Final = {
     "florin.payment.v1.WebhookService/ReceiveStripeWebhook": "called by the PSP, which has its own policy",
 }
 
-# RPCs that change something and need no key, each with the reason.
+# RPCs that change something and need no key of their callers, each with the reason.
 KEYLESS: Final = {
     "florin.payment.v1.WebhookService/ReceiveStripeWebhook": "the PSP's event id is the key",
     "florin.ledger.v1.LedgerService/PostJournals": "each journal has its business key",
@@ -131,6 +132,9 @@ def test_what_changes_something_requires_a_key_and_what_only_reads_does_not() ->
         assert mutation is (not reads and path_of(method) not in KEYLESS), path_of(method)
         if mutation:
             assert "request_id" in method.input_type.fields_by_name, path_of(method)
+        # Whether it is safe to call again is part of the contract, and not only of this test.
+        told = options.idempotency_level == MethodOptions.IDEMPOTENT
+        assert told is (path_of(method) in KEYLESS), path_of(method)
 
 
 def test_every_request_field_has_a_rule_or_a_reason_to_have_none() -> None:
