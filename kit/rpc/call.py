@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from kit.rpc.idempotency import RequestKey
+from kit.rpc.reasons import NOT_YOURS
 from kit.values.errors import PermissionDenied, Unauthenticated
+from kit.values.reasons import UNAUTHENTICATED
 from kit.values.trail import Trail
 
 
@@ -66,7 +68,7 @@ class Call:
     def principal(self) -> Principal:
         """The caller; raises `Unauthenticated` for an anonymous one."""
         if self.caller is None:
-            raise Unauthenticated("UNAUTHENTICATED", "send a token: `Authorization: Bearer …`")
+            raise Unauthenticated(UNAUTHENTICATED, "send a token: `Authorization: Bearer …`")
         return self.caller
 
     @property
@@ -79,7 +81,7 @@ class Call:
     def merchant_id(self) -> str:
         """The merchant the caller acts for; raises `PermissionDenied` if the token names none."""
         if not self.principal.merchant_id:
-            raise PermissionDenied("NOT_YOURS", "the token names no merchant")
+            raise PermissionDenied(NOT_YOURS, "the token names no merchant")
         return self.principal.merchant_id
 
     def reply_with(self, **metadata: str) -> None:

@@ -24,9 +24,11 @@ from kit.rpc.call import Call, Principal, Role, enter
 from kit.rpc.cards import refuse_card_numbers
 from kit.rpc.contract import MethodContract, contract_of
 from kit.rpc.idempotency import RequestKey
-from kit.rpc.status import florin_error, trailing_metadata
+from kit.rpc.reasons import IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_MISSING, ROLE_NOT_ALLOWED
+from kit.rpc.status import florin_error, grpc_code, trailing_metadata
 from kit.values.errors import FieldProblem, InvalidRequest, PermissionDenied, Unauthenticated
 from kit.values.ids import new_id
+from kit.values.reasons import CARD_NUMBER_REFUSED, FIELD_INVALID, UNAUTHENTICATED
 from kit.values.redaction import contains_card_number
 from kit.values.trail import Trail
 
@@ -113,7 +115,9 @@ def _around_unary(method: str, contract: MethodContract, answer: Unary) -> Unary
             refusal = florin_error(error)
             code = refusal.reason
             await _send_metadata(call, context)
-            await context.abort(refusal.code, refusal.message, trailing_metadata=trailing_metadata(refusal))
+            await context.abort(
+                grpc_code(refusal), refusal.message, trailing_metadata=trailing_metadata(refusal)
+            )
             raise AssertionError("abort raises") from error
         else:
             await _send_metadata(call, context)
@@ -145,7 +149,9 @@ def _around_stream(method: str, contract: MethodContract, answer: Stream) -> Str
             code = refusal.reason
             if not opened:
                 await _send_metadata(call, context)
-            await context.abort(refusal.code, refusal.message, trailing_metadata=trailing_metadata(refusal))
+            await context.abort(
+                grpc_code(refusal), refusal.message, trailing_metadata=trailing_metadata(refusal)
+            )
         finally:
             _log(call, code, started)
 
@@ -174,11 +180,11 @@ def _admit(call: Call, contract: MethodContract, request: Message) -> None:
     """Refuse a call that may not go on: who calls, what is asked, under which key."""
     if contract.roles:
         if call.caller is None:
-            raise Unauthenticated("UNAUTHENTICATED", "send a token: `Authorization: Bearer …`")
+            raise Unauthenticated(UNAUTHENTICATED, "send a token: `Authorization: Bearer …`")
         if call.caller.role not in contract.roles:
             allowed = ", ".join(sorted(role.value for role in contract.roles))
             raise PermissionDenied(
-                "ROLE_NOT_ALLOWED",
+                ROLE_NOT_ALLOWED,
                 f"a {call.caller.role.value} may not call this; allowed: {allowed}",
                 metadata={"allowed_roles": allowed},
             )
@@ -197,7 +203,7 @@ def _validate(request: Message) -> None:
             for violation in error.violations
         )
         raise InvalidRequest(
-            "FIELD_INVALID",
+            FIELD_INVALID,
             "; ".join(f"{p.field}: {p.problem}" for p in problems),
             fields=problems,
         ) from error
@@ -219,22 +225,20 @@ def _request_key(call: Call, contract: MethodContract, request: Message) -> Requ
     key = header or in_message
     if not key:
         raise InvalidRequest(
-            "IDEMPOTENCY_KEY_MISSING",
+            IDEMPOTENCY_KEY_MISSING,
             "send an `Idempotency-Key` header (or `request_id`), for instance a UUID",
         )
     if header and in_message and header != in_message:
         raise InvalidRequest(
-            "IDEMPOTENCY_KEY_INVALID", "`Idempotency-Key` and `request_id` differ; send one of them"
+            IDEMPOTENCY_KEY_INVALID, "`Idempotency-Key` and `request_id` differ; send one of them"
         )
     if len(key) > MAX_KEY_LENGTH or not key.isascii() or not key.isprintable():
         raise InvalidRequest(
-            "IDEMPOTENCY_KEY_INVALID",
+            IDEMPOTENCY_KEY_INVALID,
             f"the idempotency key must be 1 to {MAX_KEY_LENGTH} printable ASCII characters",
         )
     if contains_card_number(key):
-        raise InvalidRequest(
-            "CARD_NUMBER_REFUSED", "the idempotency key looks like a card number; use a UUID"
-        )
+        raise InvalidRequest(CARD_NUMBER_REFUSED, "the idempotency key looks like a card number; use a UUID")
     return RequestKey(str(call.principal), call.method, key, _fingerprint(call.method, request, contract))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import configparser
 import json
 from collections.abc import Iterator
@@ -20,8 +19,6 @@ from google.protobuf.message import Message
 
 from edge.descriptors import SERVICE_FILES
 from kit.messaging.events import EventType, event_type
-from kit.values import errors
-from kit.values.errors import REASONS, FlorinError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SERVICES: Final = sorted(SERVICE_FILES)
@@ -156,35 +153,12 @@ def _bare_fields(message: Descriptor, seen: frozenset[str] = frozenset()) -> Ite
             yield from _bare_fields(field.message_type, seen | {message.full_name})
 
 
-def test_every_reason_in_the_code_is_in_the_catalogue_with_its_class() -> None:
-    raised = dict(_raised_reasons())
-    unknown = set(raised.values()) - set(REASONS)
-    assert not unknown
-    for (where, class_name), reason in raised.items():
-        expected = REASONS[reason].error
-        assert expected is getattr(errors, class_name), f"{where} raises {reason} as {class_name}"
-
-
-def _raised_reasons() -> Iterator[tuple[tuple[str, str], str]]:
-    """Yield ((place, class), reason) of each `SomeError("REASON", …)` in services and kit."""
-    classes = {
-        name
-        for name, each in vars(errors).items()
-        if isinstance(each, type) and issubclass(each, FlorinError)
-    }
-    for package in ("kit", *SERVICES):
-        for path in (ROOT / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                match node:
-                    case ast.Call(func=ast.Name(id=name), args=[ast.Constant(value=str(reason)), *_]):
-                        if name in classes:
-                            yield (f"{path.relative_to(ROOT)}:{node.lineno}", name), reason
-
-
 def test_the_domain_may_take_nothing_else_from_the_kit() -> None:
     contracts = configparser.ConfigParser()
     contracts.read(ROOT / ".importlinter")
-    forbidden = set(contracts["importlinter:contract:pure-domain"]["forbidden_modules"].split())
+    contract = contracts["importlinter:contract:pure-domain"]
+    assert not contract.getboolean("allow_indirect_imports"), "nor by way of what it may take"
+    forbidden = set(contract["forbidden_modules"].split())
     layers = {f"kit.{path.parent.name}" for path in (ROOT / "kit").glob("*/__init__.py")}
     assert layers - forbidden == PURE_KIT
 

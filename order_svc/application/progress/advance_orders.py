@@ -27,6 +27,7 @@ from kit.values.trail import Trail
 from order_svc.application.checkout.place_orders import charge_of, stock_lines_of
 from order_svc.application.ports import Scope, TimelineStep
 from order_svc.domain.order import Order, Status
+from order_svc.domain.reasons import ORDER_NOT_FOUND
 
 # Steps that are worth a line in the timeline and change nothing about the order.
 _NOTED_ONLY: Final = (StockReserved, StockReleased)
@@ -52,7 +53,7 @@ async def advance_orders(scope: Scope, events: Sequence[Received[Any]]) -> list[
             continue
         order = after.get(event.message.order_id)
         if order is None:
-            raise NotFound("ORDER_NOT_FOUND", f"there is no order {event.message.order_id}")
+            raise NotFound(ORDER_NOT_FOUND, f"there is no order {event.message.order_id}")
         moved = apply_event(order, event.message, now)
         after[order.id] = moved
         if moved.ended and not order.ended:

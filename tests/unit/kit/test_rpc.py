@@ -26,7 +26,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from kit.rpc import Call, Server, Servicer, current_call, pipeline
+from kit.store.reasons import TOO_MANY_WAITING
 from kit.values.errors import Exhausted, NotFound
+from order_svc.domain.reasons import ORDER_NOT_FOUND
 
 BUYER = {"x-florin-subject": "usr_1", "x-florin-role": "buyer"}
 OPS = {"x-florin-subject": "usr_ops", "x-florin-role": "ops"}
@@ -225,7 +227,7 @@ async def test_the_fingerprint_is_that_of_the_request_wherever_its_key_was(edge:
 
 async def test_a_refusal_of_the_service_keeps_its_reason_status_and_advice(edge: Edge) -> None:
     async def full() -> Order:
-        raise Exhausted("TOO_MANY_WAITING", "come back", retry_after_s=1.5)
+        raise Exhausted(TOO_MANY_WAITING, "come back", retry_after_s=1.5)
 
     edge.orders.behave = full
     refusal = await edge.refused("GetOrder", GetOrderRequest(id="ord_1"), BUYER)
@@ -303,7 +305,7 @@ async def test_a_stream_is_answered_and_refused_like_any_other_call(edge: Edge) 
     assert refusal.initial["x-correlation-id"].startswith("cor_")
 
     async def gone() -> Order:
-        raise NotFound("ORDER_NOT_FOUND", "no order of yours has this id")
+        raise NotFound(ORDER_NOT_FOUND, "no order of yours has this id")
 
     edge.orders.behave = gone
     refusal = await edge.refused("WatchOrder", WatchOrderRequest(id="ord_1"), BUYER)
