@@ -54,7 +54,9 @@ class Call:
         method: full name, e.g. `/florin.order.v1.OrderService/GetOrder`.
         metadata: of the request, lower-case names.
         trail: correlation id and trace of this call's own span.
-        reply_metadata: sent with the answer.
+        reply_metadata: sent with the answer, before its first message.
+        begun: whether the answer has begun, so that nothing can be added to its metadata.
+        outcome: OK, CANCELLED or the reason of its refusal.
     """
 
     method: str
@@ -63,6 +65,8 @@ class Call:
     caller: Principal | None = None
     request_key: RequestKey | None = None
     reply_metadata: dict[str, str] = field(default_factory=dict)
+    begun: bool = False
+    outcome: str = "OK"
 
     @property
     def principal(self) -> Principal:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import grpc
+import psycopg
 import pytest
 from google.rpc.code_pb2 import Code as GoogleCode
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from kit.rpc.reasons import PAGE_TOKEN_INVALID
-from kit.rpc.status import florin_error, trailing_metadata
-from kit.store.database import Outdated
+from kit.rpc.status import florin_error, grpc_code, trailing_metadata
+from kit.store.database import Outdated, StatementRefused
 from kit.store.reasons import TOO_MANY_WAITING
 from kit.values.errors import Code, Exhausted, FieldProblem, FlorinError, NotFound
 
@@ -51,8 +52,34 @@ def test_an_error_carries_its_facts_to_grpc_and_to_http() -> None:
     assert RetryInfo.FromString(retry.value).retry_delay.ToMilliseconds() == 1_500
 
 
-def test_a_surprise_tells_the_caller_nothing_but_to_try_again() -> None:
+def test_a_surprise_is_internal_and_tells_the_caller_nothing_but_whom_to_ask() -> None:
     error = florin_error(RuntimeError("secret"))
-    assert (error.reason, error.retry_after_s) == ("SERVICE_UNAVAILABLE", 1.0)
+    assert (error.reason, error.http_status, error.retry_after_s) == ("INTERNAL", 500, None)
+    assert grpc_code(error) is grpc.StatusCode.INTERNAL
     assert "secret" not in error.message
-    assert florin_error(TimeoutError()).reason == "DEADLINE_EXCEEDED"
+    assert "retry-after" not in dict(trailing_metadata(error))
+
+
+def refused_statement(cause: psycopg.Error) -> Exception:
+    error = StatementRefused(str(cause))
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TimeoutError(), "DEADLINE_EXCEEDED"),
+        (grpc.RpcError(), "SERVICE_UNAVAILABLE"),
+        (psycopg.OperationalError("the connection is lost"), "STORE_UNAVAILABLE"),
+        (refused_statement(psycopg.errors.QueryCanceled("statement time-out")), "STORE_UNAVAILABLE"),
+    ],
+)
+def test_what_may_go_better_in_a_moment_comes_with_advice_to_try_again(error: Exception, reason: str) -> None:
+    told = florin_error(error)
+    assert (told.reason, told.http_status, told.retry_after_s) == (reason, 503, 1.0)
+
+
+def test_a_statement_that_no_store_could_take_is_a_mistake_of_ours() -> None:
+    error = refused_statement(psycopg.errors.ProgramLimitExceeded("index row too large"))
+    assert florin_error(error).reason == "INTERNAL"
