@@ -41,7 +41,12 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class PublicRpc:
-    """An RPC that callers outside may reach."""
+    """An RPC that callers outside may reach.
+
+    Attributes:
+        is_mutation: it changes something whenever it is called, so only its caller, who has the key, may
+            call it again.
+    """
 
     cluster: str
     service: str
@@ -95,7 +100,7 @@ def _public_rpc(cluster: str, service: ServiceDescriptor, method: MethodDescript
         bindings=bindings,
         needs_token=bool(access.roles),
         is_stream=method.server_streaming,
-        is_mutation=any(binding.http_method != "GET" for binding in bindings),
+        is_mutation=access.mutation,
     )
 
 

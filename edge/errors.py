@@ -8,9 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from grpc import StatusCode
-
-from kit.values.errors import REASONS, EdgeAnswer
+from edge.reasons import (
+    RATE_LIMITED,
+    REQUEST_MALFORMED,
+    REQUEST_TIMEOUT,
+    REQUEST_TOO_LARGE,
+    ROUTE_NOT_FOUND,
+    SERVICE_TIMEOUT,
+    EdgeReason,
+)
+from kit.values.errors import Reason
+from kit.values.reasons import INTERNAL, SERVICE_UNAVAILABLE, UNAUTHENTICATED
 
 Json = dict[str, Any]
 
@@ -23,19 +31,19 @@ TRY_AGAIN: Final = "the service is restarting or overloaded; repeat with the sam
 
 @dataclass(frozen=True, slots=True)
 class EdgeError:
-    """One answer of the edge; what its reason means, and its gRPC codes, are in the common catalogue.
+    """One answer of the edge, for a reason of its own or for one that it shares with the services.
 
     `status` is what Envoy would answer, `answer_status` what callers get instead.
     """
 
     status: int
-    reason: str
+    reason: EdgeReason | Reason[Any]
     message: str
     answer_status: int | None = None
     retry_after_s: int | None = None
 
     def __post_init__(self) -> None:
-        assert self.answered in REASONS[self.reason].http_statuses, f"{self.answered} is no {self.reason}"
+        assert self.answered in self.reason.http_statuses, f"{self.answered} is no {self.reason.name}"
 
     @property
     def answered(self) -> int:
@@ -45,36 +53,35 @@ class EdgeError:
     @property
     def code(self) -> int:
         """The gRPC code in the body of a REST answer."""
-        return _number(REASONS[self.reason].code)
+        return int(self.reason.code)
 
     @property
     def code_over_grpc(self) -> int:
         """The gRPC code that gRPC callers get."""
-        error = REASONS[self.reason].error
-        return _number((isinstance(error, EdgeAnswer) and error.over_grpc) or error.code)
+        if isinstance(self.reason, EdgeReason) and self.reason.over_grpc is not None:
+            return int(self.reason.over_grpc)
+        return self.code
 
 
 # By status, because that is all that Envoy's filters have in common.
 EDGE_ERRORS: Final = (
-    EdgeError(400, "REQUEST_MALFORMED", f"the request is malformed: {ENVOYS_WORDS}"),
-    EdgeError(401, "UNAUTHENTICATED", f"send a valid bearer token: {ENVOYS_WORDS}"),
+    EdgeError(400, REQUEST_MALFORMED, f"the request is malformed: {ENVOYS_WORDS}"),
+    EdgeError(401, UNAUTHENTICATED, f"send a valid bearer token: {ENVOYS_WORDS}"),
     # jwt_authn tells a token made for somebody else from an invalid one; to us both are none.
-    EdgeError(
-        403, "UNAUTHENTICATED", f"send a token made for florin-edge: {ENVOYS_WORDS}", answer_status=401
-    ),
-    EdgeError(404, "ROUTE_NOT_FOUND", ENVOYS_WORDS),
-    EdgeError(408, "REQUEST_TIMEOUT", "the request did not arrive in time"),
-    EdgeError(413, "REQUEST_TOO_LARGE", "the body may have up to {max_request_bytes} bytes"),
-    EdgeError(415, "REQUEST_MALFORMED", f"the request is malformed: {ENVOYS_WORDS}"),
-    EdgeError(431, "REQUEST_TOO_LARGE", "the headers may have up to 32 KiB"),
-    EdgeError(429, "RATE_LIMITED", "too many requests; try again later", retry_after_s=1),
-    EdgeError(500, "INTERNAL", "the edge failed; report the request id"),
+    EdgeError(403, UNAUTHENTICATED, f"send a token made for florin-edge: {ENVOYS_WORDS}", answer_status=401),
+    EdgeError(404, ROUTE_NOT_FOUND, ENVOYS_WORDS),
+    EdgeError(408, REQUEST_TIMEOUT, "the request did not arrive in time"),
+    EdgeError(413, REQUEST_TOO_LARGE, "the body may have up to {max_request_bytes} bytes"),
+    EdgeError(415, REQUEST_MALFORMED, f"the request is malformed: {ENVOYS_WORDS}"),
+    EdgeError(431, REQUEST_TOO_LARGE, "the headers may have up to 32 KiB"),
+    EdgeError(429, RATE_LIMITED, "too many requests; try again later", retry_after_s=1),
+    EdgeError(500, INTERNAL, "the edge failed; report the request id"),
     # A connection that broke in the middle of an answer is to callers what a refused one is.
-    EdgeError(502, "SERVICE_UNAVAILABLE", TRY_AGAIN, answer_status=503, retry_after_s=1),
-    EdgeError(503, "SERVICE_UNAVAILABLE", TRY_AGAIN, retry_after_s=1),
+    EdgeError(502, SERVICE_UNAVAILABLE, TRY_AGAIN, answer_status=503, retry_after_s=1),
+    EdgeError(503, SERVICE_UNAVAILABLE, TRY_AGAIN, retry_after_s=1),
     EdgeError(
         504,
-        "SERVICE_TIMEOUT",
+        SERVICE_TIMEOUT,
         "no answer in time, so the outcome is unknown; repeat with the same idempotency key",
         retry_after_s=1,
     ),
@@ -96,7 +103,7 @@ def _rest_mapper(error: EdgeError, message: str) -> Json:
         "details": [
             {
                 "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                "reason": error.reason,
+                "reason": error.reason.name,
                 "domain": "florin",
                 "metadata": {},
             }
@@ -120,11 +127,6 @@ def _grpc_mapper(error: EdgeError, message: str) -> Json:
         "body_format_override": {"text_format_source": {"inline_string": message}},
         "headers_to_add": [code, *_retry_after(error)],
     }
-
-
-def _number(code: StatusCode) -> int:
-    number: int = code.value[0]
-    return number
 
 
 def _retry_after(error: EdgeError) -> list[Json]:

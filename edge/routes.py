@@ -54,7 +54,8 @@ _NEVER_CACHED: Final[Json] = {"header": {"key": "cache-control", "value": "no-st
 
 # Nothing has reached the service, so anything may be sent again.
 _RETRY_UNSENT: Final = "connect-failure,refused-stream,reset-before-request"
-# A read may be sent again even if the service was killed while it answered.
+# A read may be sent again even if the service was killed while it answered; so may a webhook, which is
+# known again by its event's id.
 _RETRY_READ: Final = "connect-failure,refused-stream,reset"
 
 # The edge gives up this much before the service has to: it cancels the call then, and its answer

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from inventory_svc.domain.reasons import PRODUCT_NOT_FOUND, STOCK_TOO_LOW
 from inventory_svc.domain.stock import ProductKey
 from kit.values.errors import FieldProblem, IllegalMove, InvalidRequest, NotFound
 from kit.values.money import known_currencies
+from kit.values.reasons import CARD_NUMBER_REFUSED, CURRENCY_MISMATCH
 from kit.values.redaction import contains_card_number
 
 
@@ -60,7 +62,7 @@ class PutProduct:
         if self.currency not in known_currencies():
             problem = FieldProblem("currency", f"{self.currency} is not a currency of ISO 4217")
             raise InvalidRequest(
-                "CURRENCY_MISMATCH", f"{problem.problem}; use one such as EUR", fields=(problem,)
+                CURRENCY_MISMATCH, f"{problem.problem}; use one such as EUR", fields=(problem,)
             )
         refuse_card_number("name", self.name)
 
@@ -87,21 +89,19 @@ def refuse_card_number(field: str, text: str) -> None:
     if contains_card_number(text):
         problem = FieldProblem(field, "looks like a card number")
         raise InvalidRequest(
-            "CARD_NUMBER_REFUSED", f"{field} {problem.problem}; write something else", fields=(problem,)
+            CARD_NUMBER_REFUSED, f"{field} {problem.problem}; write something else", fields=(problem,)
         )
 
 
 def unknown_product(key: ProductKey) -> NotFound:
     """Return the refusal for a product that the merchant does not sell."""
-    return NotFound(
-        "PRODUCT_NOT_FOUND", f"the merchant has no product {key.sku!r}", metadata={"sku": key.sku}
-    )
+    return NotFound(PRODUCT_NOT_FOUND, f"the merchant has no product {key.sku!r}", metadata={"sku": key.sku})
 
 
 def too_few_units(product: Product, command: AdjustStock) -> IllegalMove:
     """Return the refusal to remove more units than are free."""
     return IllegalMove(
-        "STOCK_TOO_LOW",
+        STOCK_TOO_LOW,
         f"{product.available} units of {product.key.sku!r} are free, so {-command.delta} cannot be removed;"
         f" {product.reserved} more are reserved",
         metadata={"available": str(product.available), "reserved": str(product.reserved)},

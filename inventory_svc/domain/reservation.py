@@ -10,6 +10,7 @@ from typing import Final
 
 from inventory_svc.domain.stock import Lines
 from kit.values.errors import IllegalMove
+from kit.values.reasons import ILLEGAL_STATE
 
 # Longer than a 3-D Secure challenge, shorter than a shopper's patience.
 RESERVATION_TTL: Final = timedelta(minutes=15)
@@ -61,7 +62,7 @@ class Reservation:
             return self
         if target not in TRANSITIONS[self.status]:
             raise IllegalMove(
-                "ILLEGAL_STATE",
+                ILLEGAL_STATE,
                 f"reservation {self.id} of order {self.order_id} is {self.status.value}"
                 f" and cannot become {target.value}",
                 metadata={"status": self.status.value, "target": target.value},

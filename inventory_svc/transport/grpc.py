@@ -17,8 +17,10 @@ from inventory_svc.transport.messages import price_message, product_message
 from kit.rpc import Call, Role, current_call
 from kit.rpc.idempotency import Answer, Keyed
 from kit.rpc.pages import PageTokens
+from kit.rpc.reasons import NOT_YOURS
 from kit.store.batch import Gatherer
 from kit.values.errors import FieldProblem, InvalidRequest, PermissionDenied
+from kit.values.reasons import FIELD_INVALID
 
 Puts = Gatherer[Keyed[PutProduct], Answer[ProductMessage]]
 Adjustments = Gatherer[Keyed[AdjustStock], Answer[ProductMessage]]
@@ -96,9 +98,9 @@ def _merchant_of(call: Call, named: str) -> str:
     """Return whose products are asked for: a merchant's own, or those that another role names."""
     if call.principal.role is Role.MERCHANT:
         if named and named != call.merchant_id:
-            raise PermissionDenied("NOT_YOURS", "a merchant sees its own products; leave merchant_id out")
+            raise PermissionDenied(NOT_YOURS, "a merchant sees its own products; leave merchant_id out")
         return call.merchant_id
     if not named:
         problem = FieldProblem("merchant_id", "is required for this role")
-        raise InvalidRequest("FIELD_INVALID", f"merchant_id {problem.problem}", fields=(problem,))
+        raise InvalidRequest(FIELD_INVALID, f"merchant_id {problem.problem}", fields=(problem,))
     return named

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from kit.rpc.idempotency import RequestKey
+from kit.rpc.reasons import NOT_YOURS
 from kit.values.errors import PermissionDenied, Unauthenticated
+from kit.values.reasons import UNAUTHENTICATED
 from kit.values.trail import Trail
 
 
@@ -52,7 +54,9 @@ class Call:
         method: full name, e.g. `/florin.order.v1.OrderService/GetOrder`.
         metadata: of the request, lower-case names.
         trail: correlation id and trace of this call's own span.
-        reply_metadata: sent with the answer.
+        reply_metadata: sent with the answer, before its first message.
+        begun: whether the answer has begun, so that nothing can be added to its metadata.
+        outcome: OK, CANCELLED or the reason of its refusal.
     """
 
     method: str
@@ -61,12 +65,14 @@ class Call:
     caller: Principal | None = None
     request_key: RequestKey | None = None
     reply_metadata: dict[str, str] = field(default_factory=dict)
+    begun: bool = False
+    outcome: str = "OK"
 
     @property
     def principal(self) -> Principal:
         """The caller; raises `Unauthenticated` for an anonymous one."""
         if self.caller is None:
-            raise Unauthenticated("UNAUTHENTICATED", "send a token: `Authorization: Bearer …`")
+            raise Unauthenticated(UNAUTHENTICATED, "send a token: `Authorization: Bearer …`")
         return self.caller
 
     @property
@@ -79,7 +85,7 @@ class Call:
     def merchant_id(self) -> str:
         """The merchant the caller acts for; raises `PermissionDenied` if the token names none."""
         if not self.principal.merchant_id:
-            raise PermissionDenied("NOT_YOURS", "the token names no merchant")
+            raise PermissionDenied(NOT_YOURS, "the token names no merchant")
         return self.principal.merchant_id
 
     def reply_with(self, **metadata: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from google.protobuf.message import Message
 
 from kit.values.errors import FieldProblem, InvalidRequest
+from kit.values.reasons import CARD_NUMBER_REFUSED
 from kit.values.redaction import contains_card_number
 
 
@@ -37,7 +38,7 @@ def refuse_card_numbers(message: Message, path: str = "") -> None:
             continue
         if any(contains_card_number(text) for text in texts):
             raise InvalidRequest(
-                "CARD_NUMBER_REFUSED",
+                CARD_NUMBER_REFUSED,
                 f"{where} holds something that looks like a card number; never send card data",
                 fields=(FieldProblem(where, "looks like a card number"),),
             )

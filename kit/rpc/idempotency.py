@@ -20,8 +20,15 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from kit.messaging.step import Step, Steps
-from kit.store.database import STORE_UNAVAILABLE, Connection, Database, delete_in_chunks
-from kit.values.errors import Conflict, FlorinError, KeyReused, Unavailable
+from kit.rpc.reasons import IDEMPOTENCY_KEY_REUSED, REQUEST_IN_PROGRESS
+from kit.store.database import (
+    STORE_UNAVAILABLE,
+    Connection,
+    Database,
+    delete_in_chunks,
+    store_unavailable,
+)
+from kit.values.errors import Conflict, FlorinError, KeyReused
 
 C = TypeVar("C")
 M = TypeVar("M", bound=Message)
@@ -198,7 +205,7 @@ class IdempotentBatch(Generic[C, M]):
             if not isinstance(outcome, Answer):
                 return None
             return KeyReused(
-                "IDEMPOTENCY_KEY_REUSED",
+                IDEMPOTENCY_KEY_REUSED,
                 f"the idempotency key {call.key.key!r} was used with another body; use a new key",
             )
         if call is not first[call.key.identity] and isinstance(outcome, Answer):
@@ -211,11 +218,7 @@ class IdempotentBatch(Generic[C, M]):
                 outcomes = await self._steps.take(lambda step: self._body(step, calls))
             except STORE_UNAVAILABLE as error:
                 log.warning("idempotent_batch.store_unavailable", error=repr(error))
-                refusal = Unavailable(
-                    "STORE_UNAVAILABLE",
-                    "the database does not answer; send the request again with the same key",
-                    retry_after_s=1.0,
-                )
+                refusal = store_unavailable()
                 return {call.key.identity: (call.key.fingerprint, refusal) for call in calls}
             except Exception as error:  # the boundary of the batch: one bad command must not stop the others
                 if _lost_the_race(error):
@@ -228,7 +231,7 @@ class IdempotentBatch(Generic[C, M]):
             self._remember(calls, outcomes)
             return outcomes
         conflict = Conflict(
-            "REQUEST_IN_PROGRESS", "a request with this key is still running", retry_after_s=1.0
+            REQUEST_IN_PROGRESS, "a request with this key is still running", retry_after_s=1.0
         )
         return {call.key.identity: (call.key.fingerprint, conflict) for call in calls}
 

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 from typing import Final
 
+from kit.rpc.reasons import PAGE_TOKEN_INVALID
 from kit.values.errors import InvalidRequest
 
 # 128 bits of the SHA-256 HMAC: out of reach of guessing, and the token stays short.
@@ -58,6 +59,6 @@ class PageTokens:
 
 def _not_ours() -> InvalidRequest:
     return InvalidRequest(
-        "PAGE_TOKEN_INVALID",
+        PAGE_TOKEN_INVALID,
         "the page token is not one of ours or was made for other filters; start without a page token",
     )

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 
 import grpc
-import structlog
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from kit.values.errors import FlorinError, Unavailable
+from kit.rpc.reasons import DEADLINE_EXCEEDED
+from kit.store.database import STORE_UNAVAILABLE, StatementRefused, store_unavailable
+from kit.values.errors import FlorinError, Internal, Unavailable
+from kit.values.reasons import INTERNAL, SERVICE_UNAVAILABLE
 from kit.values.redaction import redact
 
 DOMAIN = "florin"
 
-log = structlog.get_logger(__name__)
-
 
 def status_of(error: FlorinError) -> Status:
     """Return the `google.rpc.Status` of an error; ErrorInfo always, more where it applies."""
-    status = Status(code=error.code.value[0], message=redact(error.message))
+    status = Status(code=error.code, message=redact(error.message))
     details: list[ErrorInfo | BadRequest | RetryInfo] = [
         ErrorInfo(
             reason=error.reason,
@@ -61,25 +60,29 @@ def trailing_metadata(error: FlorinError) -> tuple[tuple[str, str | bytes], ...]
     return tuple(metadata)
 
 
-def florin_error(error: BaseException) -> FlorinError:
-    """Return what the caller is told of an exception; a surprise is logged and told as UNAVAILABLE."""
+def grpc_code(error: FlorinError) -> grpc.StatusCode:
+    """Return the code of an error as gRPC has it."""
+    return grpc.StatusCode[error.code.name]
+
+
+def florin_error(error: Exception) -> FlorinError:
+    """Return what the caller is told of an exception; one that nobody expected is a mistake of ours."""
     if isinstance(error, FlorinError):
         return error
-    if isinstance(error, asyncio.TimeoutError | TimeoutError):
+    if isinstance(error, TimeoutError):
         return Unavailable(
-            "DEADLINE_EXCEEDED",
+            DEADLINE_EXCEEDED,
             "there was no answer in time; send the request again with the same key",
             retry_after_s=1.0,
         )
     if isinstance(error, grpc.RpcError):
         return Unavailable(
-            "SERVICE_UNAVAILABLE",
+            SERVICE_UNAVAILABLE,
             "another part of Florin does not answer; send the request again with the same key",
             retry_after_s=1.0,
         )
-    log.error("rpc.surprised", exc_info=error)
-    return Unavailable(
-        "SERVICE_UNAVAILABLE",
-        "something went wrong on our side; send the request again with the same key",
-        retry_after_s=1.0,
-    )
+    if isinstance(error, STORE_UNAVAILABLE):
+        return store_unavailable()
+    if isinstance(error, StatementRefused) and error.took_too_long:
+        return store_unavailable("the database took too long; send the request again with the same key")
+    return Internal(INTERNAL, "something went wrong on our side; report the correlation id of this answer")

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from kit.store.database import STORE_UNAVAILABLE
+from kit.store.reasons import TOO_MANY_WAITING
 from kit.values.errors import Exhausted
 
 C = TypeVar("C")
@@ -134,7 +135,7 @@ class Gatherer(Generic[C, R]):
         """
         if len(self._queue) >= self._max_waiting:
             raise Exhausted(
-                "TOO_MANY_WAITING",
+                TOO_MANY_WAITING,
                 f"{self._max_waiting} requests are already waiting; try again in a second",
                 retry_after_s=1.0,
             )

@@ -13,8 +13,9 @@ import psycopg
 import stamina
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from kit.store import reasons
 from kit.store.arrays import ArrayDumper
-from kit.values.errors import Conflict
+from kit.values.errors import Conflict, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -26,12 +27,24 @@ Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 STORE_UNAVAILABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 
 
+def store_unavailable(
+    message: str = "the database does not answer; send the request again with the same key",
+) -> Unavailable:
+    """Return what a caller is told when the store is gone."""
+    return Unavailable(reasons.STORE_UNAVAILABLE, message, retry_after_s=1.0)
+
+
 class StatementRefused(psycopg.DataError):
     """A statement took too long or asked for too much: its own fault, not that of the store.
 
     psycopg files these under `OperationalError`, where a lost connection is; waiting for the store would
     then wait for ever, and a whole batch with it.
     """
+
+    @property
+    def took_too_long(self) -> bool:
+        """Whether it was ended by its time-out, and may do better when less is going on."""
+        return isinstance(self.__cause__, psycopg.errors.QueryCanceled)
 
 
 @contextmanager
@@ -53,7 +66,7 @@ class Outdated(Conflict):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__("CONCURRENT_CHANGE", message, retry_after_s=1.0)
+        super().__init__(reasons.CONCURRENT_CHANGE, message, retry_after_s=1.0)
 
 
 # Serialisation failure and deadlock: Postgres asks for the whole transaction to be run again; so does an

@@ -8,6 +8,7 @@ import grpc.aio
 from florin.ledger.v1 import ledger_pb2, ledger_service_pb2, ledger_service_pb2_grpc
 
 from kit.rpc import Role, current_call
+from kit.rpc.reasons import NOT_YOURS
 from kit.store.batch import Gatherer
 from kit.values.clock import Clock
 from kit.values.errors import NotFound, PermissionDenied
@@ -16,6 +17,7 @@ from ledger_svc.application.ports import ReadBalance
 from ledger_svc.application.post_journals import Request
 from ledger_svc.domain.accounts import belongs_to_merchant
 from ledger_svc.domain.journal import Posting
+from ledger_svc.domain.reasons import ACCOUNT_NOT_FOUND
 from ledger_svc.transport.messages import balance_message, journals_of, results_message
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -44,8 +46,8 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         if call.principal.role is Role.MERCHANT and not belongs_to_merchant(
             request.account, call.merchant_id
         ):
-            raise PermissionDenied("NOT_YOURS", "a merchant sees the accounts of that merchant only")
+            raise PermissionDenied(NOT_YOURS, "a merchant sees the accounts of that merchant only")
         balance = await self._read_balance(request.account)
         if balance is None:
-            raise NotFound("ACCOUNT_NOT_FOUND", f"nothing was ever posted to {request.account!r}")
+            raise NotFound(ACCOUNT_NOT_FOUND, f"nothing was ever posted to {request.account!r}")
         return balance_message(balance)

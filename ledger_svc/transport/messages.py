@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kit.values.clock import Clock
 from kit.values.errors import FieldProblem, InvalidRequest
 from kit.values.ids import NewId
+from kit.values.reasons import FIELD_INVALID
 from ledger_svc.application.ports import Balance
 from ledger_svc.domain.accounts import AccountCode
 from ledger_svc.domain.journal import (
@@ -39,7 +40,7 @@ def journals_of(messages: Sequence[ledger_pb2.Journal], new_id: NewId, clock: Cl
     ]
     if problems:
         text = "; ".join(f"{p.field}: {p.problem}" for p in problems[:5])
-        raise InvalidRequest("FIELD_INVALID", text, fields=tuple(problems))
+        raise InvalidRequest(FIELD_INVALID, text, fields=tuple(problems))
     return [_journal(message, new_id, clock) for message in messages]
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from kit.values.errors import IllegalMove
+from kit.values.reasons import ILLEGAL_STATE
 from kit.values.trail import Trail
 
 
@@ -151,7 +152,7 @@ def check_move(current: Status, to: Status) -> None:
     """Raise `IllegalMove` if a delivery may not go from `current` to `to`."""
     if to not in TRANSITIONS[current]:
         raise IllegalMove(
-            "ILLEGAL_STATE",
+            ILLEGAL_STATE,
             f"a delivery that is {current} cannot become {to}",
             metadata={"current": current.value, "wanted": to.value},
         )

@@ -14,6 +14,7 @@ from florin.inventory.v1.inventory_service_pb2 import BatchGetProductsRequest, P
 from florin.inventory.v1.inventory_service_pb2_grpc import CatalogueServiceStub
 
 from kit.values.errors import Unavailable
+from kit.values.reasons import SERVICE_UNAVAILABLE
 from order_svc.domain.pricing import Price
 
 log = structlog.get_logger(__name__)
@@ -94,7 +95,7 @@ class RemoteCatalogue:
         except grpc.aio.AioRpcError as error:
             log.warning("catalogue.unavailable", code=error.code().name)
             raise Unavailable(
-                "SERVICE_UNAVAILABLE",
+                SERVICE_UNAVAILABLE,
                 "prices cannot be looked up now; send the request again with the same key",
                 retry_after_s=1.0,
             ) from error

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Final
 
 from kit.values.errors import IllegalMove
+from kit.values.reasons import ILLEGAL_STATE
 from kit.values.trail import Trail
 from order_svc.domain.pricing import PricedLine
 
@@ -91,7 +92,7 @@ class Order:
 
     def _illegal(self, to: Status) -> IllegalMove:
         return IllegalMove(
-            "ILLEGAL_STATE",
+            ILLEGAL_STATE,
             f"order {self.id} is {self.status.value} and cannot become {to.value}",
             metadata={"from": self.status.value, "to": to.value},
         )

@@ -8,6 +8,8 @@ from typing import Final
 
 from kit.values.errors import InvalidRequest
 from kit.values.money import included_share
+from kit.values.reasons import CURRENCY_MISMATCH
+from order_svc.domain.reasons import AMOUNT_OUT_OF_RANGE, PRICE_CHANGED, UNKNOWN_PRODUCT
 
 # The largest amount Stripe takes in one payment (eight digits in minor units).
 MAX_TOTAL_MINOR: Final = 99_999_999
@@ -73,13 +75,13 @@ def quote(cart: Sequence[CartLine], prices: Mapping[str, Price], *, currency: st
         price = prices.get(item.sku)
         if price is None:
             raise InvalidRequest(
-                "UNKNOWN_PRODUCT",
+                UNKNOWN_PRODUCT,
                 f"the merchant does not sell {item.sku!r}",
                 metadata={"sku": item.sku},
             )
         if price.currency != currency:
             raise InvalidRequest(
-                "CURRENCY_MISMATCH",
+                CURRENCY_MISMATCH,
                 f"{item.sku!r} is sold in {price.currency}, the checkout is in {currency}",
                 metadata={"sku": item.sku, "product_currency": price.currency},
             )
@@ -89,7 +91,7 @@ def quote(cart: Sequence[CartLine], prices: Mapping[str, Price], *, currency: st
     total = sum(line.total_amount for line in lines)
     if total > MAX_TOTAL_MINOR:
         raise InvalidRequest(
-            "AMOUNT_OUT_OF_RANGE",
+            AMOUNT_OUT_OF_RANGE,
             f"the total of {total} is above the limit of one payment, {MAX_TOTAL_MINOR} minor units",
             metadata={"total_amount": str(total)},
         )
@@ -105,7 +107,7 @@ def require_expected(quoted: Quote, expected_total_amount: int | None) -> None:
     if expected_total_amount in (None, quoted.total_amount):
         return
     raise InvalidRequest(
-        "PRICE_CHANGED",
+        PRICE_CHANGED,
         f"the total is {quoted.total_amount}, not {expected_total_amount}; show the buyer the new total",
         metadata={
             "total_amount": str(quoted.total_amount),

@@ -17,6 +17,7 @@ from order_svc.application.checkout.place_orders import Checkout
 from order_svc.application.ports import OrderFilter, OrderReader
 from order_svc.application.progress.watching import Watchers
 from order_svc.domain.order import Order, Status
+from order_svc.domain.reasons import ORDER_NOT_FOUND
 from order_svc.transport.messages import checkout_of, order_message, timeline_messages
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -107,5 +108,5 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         if order is None or not principal.may_see(
             customer_id=order.customer_id, merchant_id=order.merchant_id
         ):
-            raise NotFound("ORDER_NOT_FOUND", f"no order of yours has the id {order_id!r}")
+            raise NotFound(ORDER_NOT_FOUND, f"no order of yours has the id {order_id!r}")
         return order

@@ -16,6 +16,7 @@ from order_svc.application.checkout.place_orders import Checkout
 from order_svc.application.ports import TimelineStep
 from order_svc.domain.order import Order
 from order_svc.domain.pricing import CartLine
+from order_svc.domain.reasons import CAPTURE_METHOD_UNSUPPORTED
 
 _ADDRESS_FIELDS = ("name", "line1", "line2", "city", "postal_code", "country")
 
@@ -28,7 +29,7 @@ def checkout_of(request: CreateCheckoutRequest, call: Call, *, email_domain: str
     """
     if request.capture_method == MANUAL:
         raise InvalidRequest(
-            "CAPTURE_METHOD_UNSUPPORTED",
+            CAPTURE_METHOD_UNSUPPORTED,
             "checkouts are captured automatically; leave capture_method out",
             fields=(FieldProblem("capture_method", "MANUAL is not offered for checkouts"),),
         )

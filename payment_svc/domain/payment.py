@@ -10,6 +10,7 @@ from typing import Final
 
 from kit.values.errors import IllegalMove
 from kit.values.money import BASIS_POINTS
+from kit.values.reasons import ILLEGAL_STATE
 from kit.values.trail import Trail
 
 
@@ -135,7 +136,7 @@ class Payment:
         assert fact.payment_id == self.id, "a fact belongs to its payment"
         if fact.psp_reference and self.psp_reference and fact.psp_reference != self.psp_reference:
             raise IllegalMove(
-                "ILLEGAL_STATE",
+                ILLEGAL_STATE,
                 f"payment {self.id} is {self.psp_reference} at the PSP, not {fact.psp_reference}",
                 metadata={"known": self.psp_reference, "stated": fact.psp_reference},
             )
@@ -147,13 +148,13 @@ class Payment:
         taken = (fact.amount_captured, fact.currency)
         if fact.status is Status.CAPTURED and taken != (self.amount, self.currency):
             raise IllegalMove(
-                "ILLEGAL_STATE",
+                ILLEGAL_STATE,
                 f"the PSP took {taken} for payment {self.id} of {(self.amount, self.currency)}",
                 metadata={"amount": str(self.amount), "captured": str(fact.amount_captured)},
             )
         if fact.status not in TRANSITIONS[self.status]:
             raise IllegalMove(
-                "ILLEGAL_STATE",
+                ILLEGAL_STATE,
                 f"payment {self.id} is {self.status.value} and cannot become {fact.status.value}",
                 metadata={"from": self.status.value, "to": fact.status.value},
             )

@@ -13,6 +13,7 @@ from kit.rpc import current_call
 from kit.store.batch import Gatherer
 from kit.values.errors import NotFound
 from payment_svc.application.ports import PaymentReader, Webhook
+from payment_svc.domain.reasons import PAYMENT_NOT_FOUND
 from payment_svc.transport.messages import payment_message
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -31,7 +32,7 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         if payment is None or not current_call().principal.may_see(
             customer_id=payment.customer_id, merchant_id=payment.merchant_id
         ):
-            raise NotFound("PAYMENT_NOT_FOUND", f"no payment of yours has the id {request.id!r}")
+            raise NotFound(PAYMENT_NOT_FOUND, f"no payment of yours has the id {request.id!r}")
         return payment_message(payment)
 
 

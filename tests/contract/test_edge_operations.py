@@ -12,11 +12,14 @@ from typing import Any
 
 import aiohttp
 import pytest
-from grpc import aio
+from florin.order.v1 import order_service_pb2, order_service_pb2_grpc
+from grpc import StatusCode, aio
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1 import trace_pb2
+from structlog.testing import capture_logs
 
 from edge import EdgeSettings, Endpoint
+from kit.rpc.pipeline import Pipeline
 from roster import ROSTER
 from tests.support.edge import (
     CART,
@@ -74,6 +77,33 @@ async def test_a_service_that_is_down_is_503_at_once_and_back_within_seconds(
                     return (await buyer.call("GET", "/v1/orders/x"))[0] == 200
 
                 await eventually(is_back, "the service is back", deadline_s=RECOVERY_DEADLINE_S)
+
+
+async def test_a_mistake_of_a_service_is_500_and_nobody_is_told_to_repeat_it(tmp_path: Path) -> None:
+    """Through the pipeline of a real service, for each way to call; the edge sends nothing again either."""
+    shop = Shop()
+    async with (
+        serving(shop, interceptors=[Pipeline()]) as services,
+        buyer_at(settings_for(tmp_path, services)) as (edge, buyer),
+        aio.insecure_channel(edge.target) as channel,
+    ):
+        stub = order_service_pb2_grpc.OrderServiceStub(channel)
+        asked = order_service_pb2.GetOrderRequest(id="ord_1")
+        with shop.mistaken(RuntimeError(SECRET)), capture_logs() as lines:
+            status, headers, error = await buyer.call("GET", "/v1/orders/ord_1")
+            watched, _, text = await buyer.call("GET", "/v1/orders/ord_1:watch")
+            with pytest.raises(aio.AioRpcError) as raised:
+                await stub.GetOrder(asked, metadata=tuple(buyer.tokens.bearer().items()), timeout=5)
+    assert (status, error["code"], reason_of(error)) == (500, 13, "INTERNAL")
+    assert "retry-after" not in headers
+    assert len(error["details"]) == 1, "and no RetryInfo"
+    assert watched == 500
+    assert raised.value.code() is StatusCode.INTERNAL
+    assert SECRET not in repr((headers, error, text, raised.value))
+    assert len(shop.calls) == 3
+    surprises = [line["correlation_id"] for line in lines if line["event"] == "rpc.surprised"]
+    assert len(surprises) == 3
+    assert surprises[0] == headers["x-correlation-id"], "what the caller reports is in the log"
 
 
 async def test_every_replica_gets_calls_and_one_is_enough(tmp_path: Path) -> None:

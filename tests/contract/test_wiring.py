@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import configparser
 import json
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import pytest
 from buf.validate import validate_pb2
 from florin.common.v1 import options_pb2
 from google.api import annotations_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor, MethodDescriptor
-from google.protobuf.message import Message
+from google.protobuf.descriptor_pb2 import MethodOptions
 
 from edge.descriptors import SERVICE_FILES
-from kit.messaging.events import EventType, event_type
-from kit.values import errors
-from kit.values.errors import REASONS, FlorinError
-from roster import ROSTER
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-SERVICES: Final = sorted(SERVICE_FILES)
 
 # Request fields that need no rule in the protos, each with the reason.
 FREE_FIELDS: Final = {
@@ -39,7 +31,7 @@ UNCONFIGURED_RPCS: Final = {
     "florin.payment.v1.WebhookService/ReceiveStripeWebhook": "called by the PSP, which has its own policy",
 }
 
-# RPCs that change something and need no key, each with the reason.
+# RPCs that change something and need no key of their callers, each with the reason.
 KEYLESS: Final = {
     "florin.payment.v1.WebhookService/ReceiveStripeWebhook": "the PSP's event id is the key",
     "florin.ledger.v1.LedgerService/PostJournals": "each journal has its business key",
@@ -47,22 +39,6 @@ KEYLESS: Final = {
 
 # What the domain may take from the kit: values and how they are refused.
 PURE_KIT: Final = {"kit.values"}
-
-
-def all_events() -> list[EventType]:
-    return [
-        event_type(message)
-        for path in sorted((ROOT / "protos").rglob("*_events.proto"))
-        for message in _messages_of(path)
-        if message.DESCRIPTOR.GetOptions().HasExtension(options_pb2.event)
-    ]
-
-
-def _messages_of(path: Path) -> Iterator[type[Message]]:
-    name = path.relative_to(ROOT / "protos").with_suffix("").as_posix().replace("/", ".")
-    module = import_module(f"{name}_pb2")
-    for message_name in module.DESCRIPTOR.message_types_by_name:
-        yield getattr(module, message_name)
 
 
 def methods() -> list[MethodDescriptor]:
@@ -76,30 +52,6 @@ def methods() -> list[MethodDescriptor]:
 
 def path_of(method: MethodDescriptor) -> str:
     return f"{method.containing_service.full_name}/{method.name}"
-
-
-@pytest.mark.parametrize("service", SERVICES)
-def test_a_service_subscribes_to_exactly_the_events_that_name_it_as_consumer(service: str) -> None:
-    subscriptions = import_module(f"{service}.transport.events").SUBSCRIPTIONS
-    listened_to = {event_type(message).name for message in subscriptions}
-    promised = {event.name for event in all_events() if service in ROSTER.consumers.get(event.name, ())}
-    assert listened_to == promised
-
-
-@pytest.mark.parametrize("service", SERVICES)
-def test_a_service_emits_exactly_the_events_of_its_package(service: str) -> None:
-    emits: tuple[Any, ...] = import_module(f"{service}.transport.events").EMITS
-    types: list[EventType] = list(emits)
-    own = {event.name for event in all_events() if f"{event.owner}_svc" == service}
-    assert {type_.name for type_ in types} == own
-
-
-def test_events_are_named_once_and_consumed_by_services_that_exist() -> None:
-    names = [event.name for event in all_events()]
-    assert len(names) == len(set(names))
-    for event in all_events():
-        assert ROSTER.consumers.get(event.name), f"nobody acts on {event.name}"
-    assert ROSTER.consumers.keys() <= set(names), "the roster names an event that does not exist"
 
 
 def test_service_configs_name_every_rpc_that_callers_should_give_a_deadline() -> None:
@@ -132,6 +84,9 @@ def test_what_changes_something_requires_a_key_and_what_only_reads_does_not() ->
         assert mutation is (not reads and path_of(method) not in KEYLESS), path_of(method)
         if mutation:
             assert "request_id" in method.input_type.fields_by_name, path_of(method)
+        # Whether it is safe to call again is part of the contract, and not only of this test.
+        told = options.idempotency_level == MethodOptions.IDEMPOTENT
+        assert told is (path_of(method) in KEYLESS), path_of(method)
 
 
 def test_every_request_field_has_a_rule_or_a_reason_to_have_none() -> None:
@@ -153,35 +108,12 @@ def _bare_fields(message: Descriptor, seen: frozenset[str] = frozenset()) -> Ite
             yield from _bare_fields(field.message_type, seen | {message.full_name})
 
 
-def test_every_reason_in_the_code_is_in_the_catalogue_with_its_class() -> None:
-    raised = dict(_raised_reasons())
-    unknown = set(raised.values()) - set(REASONS)
-    assert not unknown
-    for (where, class_name), reason in raised.items():
-        expected = REASONS[reason].error
-        assert expected is getattr(errors, class_name), f"{where} raises {reason} as {class_name}"
-
-
-def _raised_reasons() -> Iterator[tuple[tuple[str, str], str]]:
-    """Yield ((place, class), reason) of each `SomeError("REASON", …)` in services and kit."""
-    classes = {
-        name
-        for name, each in vars(errors).items()
-        if isinstance(each, type) and issubclass(each, FlorinError)
-    }
-    for package in ("kit", *SERVICES):
-        for path in (ROOT / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                match node:
-                    case ast.Call(func=ast.Name(id=name), args=[ast.Constant(value=str(reason)), *_]):
-                        if name in classes:
-                            yield (f"{path.relative_to(ROOT)}:{node.lineno}", name), reason
-
-
 def test_the_domain_may_take_nothing_else_from_the_kit() -> None:
     contracts = configparser.ConfigParser()
     contracts.read(ROOT / ".importlinter")
-    forbidden = set(contracts["importlinter:contract:pure-domain"]["forbidden_modules"].split())
+    contract = contracts["importlinter:contract:pure-domain"]
+    assert not contract.getboolean("allow_indirect_imports"), "nor by way of what it may take"
+    forbidden = set(contract["forbidden_modules"].split())
     layers = {f"kit.{path.parent.name}" for path in (ROOT / "kit").glob("*/__init__.py")}
     assert layers - forbidden == PURE_KIT
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +62,7 @@ class Shop:
 
     calls: list[tuple[str, Message, dict[str, str | bytes]]] = field(default_factory=list)
     _refusal: Refusal | None = None
+    _mistake: Exception | None = None
     _delay_s: float = 0.0
 
     @contextmanager
@@ -72,6 +73,15 @@ class Shop:
             yield
         finally:
             self._refusal = None
+
+    @contextmanager
+    def mistaken(self, mistake: Exception) -> Iterator[None]:
+        """Every call runs into a mistake of the service's own while the block runs."""
+        self._mistake = mistake
+        try:
+            yield
+        finally:
+            self._mistake = None
 
     @contextmanager
     def dawdling(self, delay_s: float) -> Iterator[None]:
@@ -97,6 +107,8 @@ class Shop:
         received = dict(context.invocation_metadata() or ())
         self.calls.append((rpc, request, received))
         await asyncio.sleep(self._delay_s)
+        if self._mistake is not None:
+            raise self._mistake
         if self._refusal is None:
             await context.send_initial_metadata((("x-correlation-id", "of-the-service"), *metadata))
             return
@@ -212,9 +224,9 @@ class FakeWebhooks(payment_service_pb2_grpc.WebhookServiceServicer):
 
 
 @contextlib.asynccontextmanager
-async def serving(shop: Shop, *, port: int = 0) -> AsyncIterator[Endpoint]:
+async def serving(shop: Shop, *, port: int = 0, interceptors: Sequence[Any] = ()) -> AsyncIterator[Endpoint]:
     """All fake services on one port, healthy; 0 is a free one."""
-    server = aio.server()
+    server = aio.server(interceptors=interceptors)
     order_service_pb2_grpc.add_OrderServiceServicer_to_server(FakeOrders(shop), server)
     inventory_service_pb2_grpc.add_InventoryServiceServicer_to_server(FakeInventory(shop), server)
     payment_service_pb2_grpc.add_PaymentServiceServicer_to_server(FakePayments(shop), server)
@@ -263,7 +275,7 @@ class Buyer:
 
     def __init__(self, session: aiohttp.ClientSession, tokens: Tokens) -> None:
         self._session = session
-        self._tokens = tokens
+        self.tokens = tokens
 
     async def call(
         self,
@@ -275,7 +287,7 @@ class Buyer:
         **body: Any,
     ) -> tuple[int, dict[str, str], Any]:
         """The status, the headers by lower-case name, and the JSON of the answer."""
-        sent = (self._tokens.bearer() if token else {}) | (headers or {})
+        sent = (self.tokens.bearer() if token else {}) | (headers or {})
         async with self._session.request(method, path, headers=sent, **body) as answer:
             text = await answer.text()
             received = {name.lower(): value for name, value in answer.headers.items()}

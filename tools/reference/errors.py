@@ -1,10 +1,23 @@
-"""`docs/reference/errors.md`, from the catalogue in `kit/values/errors.py`."""
+"""`docs/reference/errors.md`, and the catalogue of all reasons that it is made from."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import edge.reasons
+import kit.rpc.reasons
+import kit.store.reasons
+import kit.values.reasons
 from edge.errors import EDGE_ERRORS
-from kit.values.errors import REASONS, EdgeAnswer, Meaning
+from edge.reasons import EdgeReason
+from kit.values.errors import Reason
+from roster import ROSTER
 from tools.reference.markdown import code, page, table
+
+AnyReason = Reason[Any] | EdgeReason
 
 _INTRODUCTION = """\
 Every refusal has the same shape, `google.rpc.Status`; over REST as JSON, over gRPC in the trailer
@@ -34,30 +47,44 @@ An order that fails later than its 202 is no error of a call: it ends in `FAILED
 `Order.reason`."""
 
 
+def catalogue(services: Iterable[str] = ROSTER.packages) -> tuple[AnyReason, ...]:
+    """Return every reason that a caller can be told, from the tables of those who tell it."""
+    return (
+        *kit.values.reasons.REASONS,
+        *kit.rpc.reasons.REASONS,
+        *kit.store.reasons.REASONS,
+        *_of_services(services),
+        *edge.reasons.REASONS,
+    )
+
+
+def _of_services(services: Iterable[str]) -> Iterator[Reason[Any]]:
+    for service in services:
+        # A service that refuses for common reasons only has no table.
+        if find_spec(f"{service}.domain.reasons"):
+            yield from import_module(f"{service}.domain.reasons").REASONS
+
+
 def render() -> str:
     """Return the page: one table, by HTTP status."""
-    edge = {error.reason for error in EDGE_ERRORS}
-    entries = sorted(REASONS.items(), key=lambda entry: (entry[1].http_statuses, _rank(entry[0])))
+    from_edge = {error.reason for error in EDGE_ERRORS}
+    # Within a status in the order of the tables, where what belongs together stands together.
+    reasons = sorted(catalogue(), key=lambda reason: reason.http_statuses)
     return page(
         "Errors",
-        "kit/values/errors.py",
+        "the tables in `reasons.py` of kit, services and edge",
         _INTRODUCTION,
         table(
             ("HTTP", "gRPC", "reason", "when", "way out"),
-            [_row(reason, meaning, reason in edge) for reason, meaning in entries],
+            [_row(reason, reason in from_edge) for reason in reasons],
         ),
     )
 
 
-def _rank(reason: str) -> int:
-    # Within a status as in the source, where what belongs together stands together.
-    return list(REASONS).index(reason)
-
-
-def _row(reason: str, meaning: Meaning, from_edge: bool) -> tuple[str, ...]:
-    statuses = ", ".join(str(status) for status in meaning.http_statuses)
-    grpc_code = meaning.code.name
-    if isinstance(meaning.error, EdgeAnswer) and meaning.error.over_grpc:
-        grpc_code += f" (gRPC callers: {meaning.error.over_grpc.name})"
+def _row(reason: AnyReason, from_edge: bool) -> tuple[str, ...]:
+    statuses = ", ".join(str(status) for status in reason.http_statuses)
+    grpc_code = reason.code.name
+    if isinstance(reason, EdgeReason) and reason.over_grpc is not None:
+        grpc_code += f" (gRPC callers: {reason.over_grpc.name})"
     mark = " **edge**" if from_edge else ""
-    return statuses, grpc_code, code(reason) + mark, meaning.when, meaning.way_out
+    return statuses, grpc_code, code(reason.name) + mark, reason.when, reason.way_out

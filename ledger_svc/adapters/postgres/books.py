@@ -7,10 +7,18 @@ from typing import Any, Final
 
 import psycopg
 
-from kit.store.database import STORE_UNAVAILABLE, Connection, Database, StatementRefused
+from kit.store.database import (
+    STORE_UNAVAILABLE,
+    Connection,
+    Database,
+    StatementRefused,
+    store_unavailable,
+)
 from kit.values.errors import InvalidRequest, Unavailable
+from kit.values.reasons import FIELD_INVALID
 from ledger_svc.application.ports import Balance
 from ledger_svc.domain.journal import MAX_JOURNALS, Code, Journal, Posting
+from ledger_svc.domain.reasons import POSTING_HALTED
 
 # %b sends the arrays in binary form, which costs a quarter of their text form.
 _POST: Final = (
@@ -46,26 +54,20 @@ class PostgresLedger:
             return await self._database.transact(lambda connection: PostgresBooks(connection).post(journals))
         except psycopg.errors.ObjectNotInPrerequisiteState as error:
             raise Unavailable(
-                "POSTING_HALTED",
+                POSTING_HALTED,
                 "the books do not sum to zero, so nothing is posted until a person has looked at them",
             ) from error
         except StatementRefused as error:
-            raise Unavailable(
-                "STORE_UNAVAILABLE",
-                "posting took the database too long; nothing was posted",
-                retry_after_s=1.0,
-            ) from error
+            raise store_unavailable("posting took the database too long; nothing was posted") from error
         except STORE_UNAVAILABLE as error:
             # The connection may have been lost while the commit was on its way, so nobody knows.
-            raise Unavailable(
-                "STORE_UNAVAILABLE",
+            raise store_unavailable(
                 "the database does not answer; the journals may have been posted: repeat them, each with the"
-                " same business_key",
-                retry_after_s=1.0,
+                " same business_key"
             ) from error
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             raise InvalidRequest(
-                "FIELD_INVALID", f"nothing was posted, the books cannot hold it: {error.diag.message_primary}"
+                FIELD_INVALID, f"nothing was posted, the books cannot hold it: {error.diag.message_primary}"
             ) from error
 
     async def balance(self, account: str) -> Balance | None:

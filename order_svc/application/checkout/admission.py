@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from kit.values.errors import FlorinError, Unavailable
 from order_svc.application.checkout.place_orders import PricedCheckout
+from order_svc.domain.reasons import TOO_MANY_OPEN_ORDERS
 
 
 class Admission:
@@ -52,7 +53,7 @@ class Admission:
 
     def _refusal(self, open_orders: int) -> Unavailable:
         return Unavailable(
-            "TOO_MANY_OPEN_ORDERS",
+            TOO_MANY_OPEN_ORDERS,
             f"{open_orders} orders are under way, more than can be finished soon;"
             " send the request again with the same key",
             metadata={"open_orders": str(open_orders), "limit": str(self._limit)},

@@ -27,6 +27,7 @@ from kit.values.trail import Trail
 from order_svc.application.checkout.place_orders import charge_of, stock_lines_of
 from order_svc.application.ports import Scope, TimelineStep
 from order_svc.domain.order import Order, Status
+from order_svc.domain.reasons import ORDER_NOT_FOUND
 
 # The kind of journal that says that the money of an order is in the books.
 _PAID: Final = "payment.captured"
@@ -51,7 +52,7 @@ async def advance_orders(scope: Scope, events: Sequence[Received[Any]]) -> list[
             continue
         order = after.get(event.message.order_id)
         if order is None:
-            raise NotFound("ORDER_NOT_FOUND", f"there is no order {event.message.order_id}")
+            raise NotFound(ORDER_NOT_FOUND, f"there is no order {event.message.order_id}")
         moved = apply_event(order, event.message, now)
         after[order.id] = moved
         if moved.ended and not order.ended:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
+from kit.store.reasons import TOO_MANY_WAITING
 from kit.values.errors import Exhausted
 from order_svc.domain.order import Order
 
@@ -70,7 +71,7 @@ class Watchers:
         """
         if self._count >= self._limit:
             raise Exhausted(
-                "TOO_MANY_WAITING",
+                TOO_MANY_WAITING,
                 f"{self._limit} orders are being watched here already; read this one now and then instead",
                 retry_after_s=1.0,
             )

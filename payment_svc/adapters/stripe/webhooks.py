@@ -11,6 +11,7 @@ from kit.values.errors import InvalidRequest
 from payment_svc.adapters.stripe.gateway import fact_of_intent
 from payment_svc.application.ports import Webhook
 from payment_svc.domain.payment import PspFact, Source
+from payment_svc.domain.reasons import WEBHOOK_SIGNATURE_INVALID
 
 # Stripe's own default: older signatures could be replayed.
 TOLERANCE_S: Final = 300
@@ -31,12 +32,12 @@ def read_webhook(body: bytes, signature: str, secret: str) -> Webhook:
         return Webhook(event_id, type_, body, _fact(event))
     except (stripe.SignatureVerificationError, UnicodeDecodeError) as error:
         raise InvalidRequest(
-            "WEBHOOK_SIGNATURE_INVALID",
+            WEBHOOK_SIGNATURE_INVALID,
             "the signature does not fit the body, or is more than five minutes old",
         ) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidRequest(
-            "WEBHOOK_SIGNATURE_INVALID", "the body is signed but is no Stripe event"
+            WEBHOOK_SIGNATURE_INVALID, "the body is signed but is no Stripe event"
         ) from error
 
 

@@ -16,6 +16,7 @@ from kit.rpc.idempotency import Answer, IdempotentBatch, Keyed, ReplayCache, Req
 from kit.runtime.context import Runtime
 from kit.store.batch import Gatherer
 from kit.values.errors import FlorinError, IllegalMove, KeyReused, Unavailable
+from kit.values.reasons import ILLEGAL_STATE
 from tests.conftest import RecordingRuntimeFactory
 from tests.integration.kit.sample import POISONED, SAMPLE, effects, execute, rows
 from tests.support.databases import ServiceDatabases
@@ -38,7 +39,7 @@ async def place(step: Step, order_ids: Sequence[str]) -> list[Order | FlorinErro
         (POISONED, wanted),
     )
     return [
-        IllegalMove("ILLEGAL_STATE", "not today")
+        IllegalMove(ILLEGAL_STATE, "not today")
         if order_id == REFUSED
         else Order(id=order_id, version=id(object()))
         for order_id in order_ids

@@ -1,71 +1,39 @@
-"""Every refusal has a reason from the catalogue, and the class that the catalogue names for it."""
+"""What an error carries, and what becomes of it on the wire."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
-
+import grpc
+import psycopg
 import pytest
+from google.rpc.code_pb2 import Code as GoogleCode
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from kit.rpc.status import florin_error, status_of, trailing_metadata
-from kit.values import errors
-from kit.values.errors import REASONS, EdgeAnswer, Exhausted, FieldProblem, FlorinError, InvalidRequest
-from roster import ROSTER
-
-ROOT = Path(__file__).parents[3]
-PACKAGES = ("kit", *ROSTER.packages)
-CLASSES = {cls.__name__ for cls in FlorinError.__subclasses__() if cls.__module__ == errors.__name__}
+from kit.rpc.reasons import PAGE_TOKEN_INVALID
+from kit.rpc.status import florin_error, grpc_code, trailing_metadata
+from kit.store.database import Outdated, StatementRefused
+from kit.store.reasons import TOO_MANY_WAITING
+from kit.values.errors import Code, Exhausted, FieldProblem, FlorinError, NotFound
 
 
-class Refusal(NamedTuple):
-    """A place in the code that refuses."""
-
-    place: str
-    error: str
-    reason: str
+def test_our_codes_are_googles() -> None:
+    assert {code.name: code.value for code in Code} == dict(GoogleCode.items())
+    for cls in FlorinError.__subclasses__():
+        assert grpc.StatusCode[cls.code.name].value[0] == cls.code
 
 
-def refusals() -> Iterator[Refusal]:
-    """Yield each call of an error class with a constant reason, in all services."""
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text())):
-                match node:
-                    case ast.Call(func=ast.Name(id=name), args=[ast.Constant(value=str(reason)), *_]):
-                        if name in CLASSES:
-                            yield Refusal(f"{path.relative_to(ROOT)}:{node.lineno}", name, reason)
+def test_an_error_takes_a_reason_of_its_own_class_only() -> None:
+    with pytest.raises(AssertionError, match="PAGE_TOKEN_INVALID is a reason of InvalidRequest"):
+        NotFound(PAGE_TOKEN_INVALID, "no such page")  # type: ignore[arg-type]  # which is the point
 
 
-def test_every_refusal_in_the_code_uses_the_class_that_its_reason_names() -> None:
-    found = list(refusals())
-    assert len(found) > 20
-    expected = {reason: getattr(meaning.error, "__name__", "the edge") for reason, meaning in REASONS.items()}
-    assert [refusal for refusal in found if expected.get(refusal.reason) != refusal.error] == []
-
-
-@pytest.mark.parametrize("reason", REASONS)
-def test_every_reason_says_when_it_happens_and_what_to_do(reason: str) -> None:
-    meaning = REASONS[reason]
-    assert reason == reason.upper()
-    assert meaning.when.endswith(".")
-    assert meaning.way_out.endswith(".")
-    if not isinstance(meaning.error, EdgeAnswer):
-        error = meaning.error(reason, "a message")
-        assert ErrorInfo.FromString(status_of(error).details[0].value).reason == reason
-
-
-def test_a_reason_that_is_not_in_the_catalogue_cannot_be_raised() -> None:
-    with pytest.raises(AssertionError, match="REASONS"):
-        InvalidRequest("NO_SUCH_REASON", "x")
+def test_a_class_of_its_own_keeps_the_reasons_of_its_base() -> None:
+    assert Outdated("somebody else was first").reason == "CONCURRENT_CHANGE"
 
 
 def test_an_error_carries_its_facts_to_grpc_and_to_http() -> None:
     error = Exhausted(
-        "TOO_MANY_WAITING",
+        TOO_MANY_WAITING,
         "come back; your card 4242424242424242 was not charged",
         metadata={"limit": "5"},
         retry_after_s=1.5,
@@ -84,8 +52,34 @@ def test_an_error_carries_its_facts_to_grpc_and_to_http() -> None:
     assert RetryInfo.FromString(retry.value).retry_delay.ToMilliseconds() == 1_500
 
 
-def test_a_surprise_tells_the_caller_nothing_but_to_try_again() -> None:
+def test_a_surprise_is_internal_and_tells_the_caller_nothing_but_whom_to_ask() -> None:
     error = florin_error(RuntimeError("secret"))
-    assert (error.reason, error.retry_after_s) == ("SERVICE_UNAVAILABLE", 1.0)
+    assert (error.reason, error.http_status, error.retry_after_s) == ("INTERNAL", 500, None)
+    assert grpc_code(error) is grpc.StatusCode.INTERNAL
     assert "secret" not in error.message
-    assert florin_error(TimeoutError()).reason == "DEADLINE_EXCEEDED"
+    assert "retry-after" not in dict(trailing_metadata(error))
+
+
+def refused_statement(cause: psycopg.Error) -> Exception:
+    error = StatementRefused(str(cause))
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TimeoutError(), "DEADLINE_EXCEEDED"),
+        (grpc.RpcError(), "SERVICE_UNAVAILABLE"),
+        (psycopg.OperationalError("the connection is lost"), "STORE_UNAVAILABLE"),
+        (refused_statement(psycopg.errors.QueryCanceled("statement time-out")), "STORE_UNAVAILABLE"),
+    ],
+)
+def test_what_may_go_better_in_a_moment_comes_with_advice_to_try_again(error: Exception, reason: str) -> None:
+    told = florin_error(error)
+    assert (told.reason, told.http_status, told.retry_after_s) == (reason, 503, 1.0)
+
+
+def test_a_statement_that_no_store_could_take_is_a_mistake_of_ours() -> None:
+    error = refused_statement(psycopg.errors.ProgramLimitExceeded("index row too large"))
+    assert florin_error(error).reason == "INTERNAL"

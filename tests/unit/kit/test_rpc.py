@@ -24,9 +24,18 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+from structlog.testing import capture_logs
 
+from kit.observe import telemetry
 from kit.rpc import Call, Server, Servicer, current_call, pipeline
+from kit.store.reasons import TOO_MANY_WAITING
 from kit.values.errors import Exhausted, NotFound
+from order_svc.domain.reasons import ORDER_NOT_FOUND
+from tests.support.waiting import eventually
 
 BUYER = {"x-florin-subject": "usr_1", "x-florin-role": "buyer"}
 OPS = {"x-florin-subject": "usr_ops", "x-florin-role": "ops"}
@@ -41,6 +50,8 @@ class FakeOrders(stubs.OrderServiceServicer):
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.behave: Behave | None = None
+        self.first: Behave | None = None
+        self.left = asyncio.Event()
 
     async def CreateCheckout(self, request: CreateCheckoutRequest, context: Any) -> Order:
         return await self._answer()
@@ -49,8 +60,13 @@ class FakeOrders(stubs.OrderServiceServicer):
         return await self._answer()
 
     async def WatchOrder(self, request: WatchOrderRequest, context: Any) -> AsyncIterator[Order]:
-        yield Order(id=request.id, version=1)
-        yield await self._answer()
+        try:
+            if self.first is not None:
+                await self.first()
+            yield Order(id=request.id, version=1)
+            yield await self._answer()
+        finally:
+            self.left.set()
 
     async def _answer(self) -> Order:
         self.calls.append(current_call())
@@ -80,7 +96,7 @@ class Edge:
     server: Server
 
     async def call(
-        self, method: str, request: Message, *metadata: dict[str, str], timeout: float = 10
+        self, method: str, request: Message, *metadata: dict[str, str], timeout: float | None = 10
     ) -> tuple[Any, dict[str, str]]:
         """Return the answer and its initial metadata."""
         stub = stubs.OrderServiceStub(self.channel)
@@ -131,6 +147,16 @@ async def edge() -> AsyncIterator[Edge]:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         yield Edge(orders, channel, server)
     await server.stop()
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    """The spans that the test makes the server record."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(telemetry, "_provider", provider)
+    return exporter
 
 
 def a_cart(**changes: Any) -> CreateCheckoutRequest:
@@ -225,7 +251,7 @@ async def test_the_fingerprint_is_that_of_the_request_wherever_its_key_was(edge:
 
 async def test_a_refusal_of_the_service_keeps_its_reason_status_and_advice(edge: Edge) -> None:
     async def full() -> Order:
-        raise Exhausted("TOO_MANY_WAITING", "come back", retry_after_s=1.5)
+        raise Exhausted(TOO_MANY_WAITING, "come back", retry_after_s=1.5)
 
     edge.orders.behave = full
     refusal = await edge.refused("GetOrder", GetOrderRequest(id="ord_1"), BUYER)
@@ -234,21 +260,33 @@ async def test_a_refusal_of_the_service_keeps_its_reason_status_and_advice(edge:
     assert refusal.initial["x-correlation-id"].startswith("cor_")
 
 
-async def test_a_defect_is_503_and_says_nothing_of_itself(edge: Edge) -> None:
+@pytest.mark.parametrize(
+    ("method", "request_"),
+    [("GetOrder", GetOrderRequest(id="ord_1")), ("WatchOrder", WatchOrderRequest(id="ord_1"))],
+)
+async def test_a_mistake_of_ours_is_500_without_advice_and_says_nothing_of_itself(
+    edge: Edge, method: str, request_: Message
+) -> None:
     async def defect() -> Order:
         raise RuntimeError("password=hunter2")
 
     edge.orders.behave = defect
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await edge.call("GetOrder", GetOrderRequest(id="ord_1"), BUYER)
-    assert _refusal(caught.value).reason == "SERVICE_UNAVAILABLE"
+    with pytest.raises(grpc.aio.AioRpcError) as caught, capture_logs() as lines:
+        await edge.call(method, request_, BUYER, {"x-correlation-id": "cor_7"})
+    refusal = _refusal(caught.value)
+    assert (refusal.code, refusal.http_status) == (grpc.StatusCode.INTERNAL, "500")
+    assert (refusal.reason, refusal.retry_s) == ("INTERNAL", 0)
     assert "hunter2" not in repr(caught.value)
+    surprised, answered = lines
+    # The log has all of it, to be found by what the caller reports.
+    assert (surprised["event"], surprised["correlation_id"]) == ("rpc.surprised", "cor_7")
+    assert (answered["event"], answered["code"]) == ("rpc.answered", "INTERNAL")
 
 
 async def test_a_handler_has_no_more_time_than_the_service_gives(
     edge: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "DEFAULT_DEADLINE_S", 0.05)
+    monkeypatch.setattr(pipeline, "FIRST_ANSWER_S", 0.05)
     cancelled = asyncio.Event()
 
     async def stuck() -> Order:
@@ -282,6 +320,98 @@ async def test_a_caller_whose_time_is_up_ends_the_work_done_for_it(edge: Edge) -
     await asyncio.wait_for(cancelled.wait(), 5)
 
 
+async def stuck() -> Order:
+    await asyncio.Event().wait()
+    raise AssertionError("not reached")
+
+
+async def test_a_stream_begins_in_the_time_that_the_service_gives(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "FIRST_ANSWER_S", 0.05)
+    edge.orders.first = stuck
+    refusal = await edge.refused("WatchOrder", WatchOrderRequest(id="ord_1"), BUYER)
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "DEADLINE_EXCEEDED")
+    assert edge.orders.left.is_set()
+
+
+@pytest.mark.parametrize("timeout", [None, 10])
+async def test_a_stream_that_has_begun_lasts_as_long_as_its_order(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch, timeout: float | None
+) -> None:
+    monkeypatch.setattr(pipeline, "FIRST_ANSWER_S", 0.05)
+
+    async def late() -> Order:
+        await asyncio.sleep(0.2)
+        return Order(id="ord_1", version=2)
+
+    edge.orders.behave = late
+    answers, _ = await edge.call("WatchOrder", WatchOrderRequest(id="ord_1"), BUYER, timeout=timeout)
+    assert [answer.version for answer in answers] == [1, 2]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_stream_lasts_no_longer_than_its_caller_has_said(edge: Edge, begun: bool) -> None:
+    if begun:
+        edge.orders.behave = stuck
+    else:
+        edge.orders.first = stuck
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await edge.call("WatchOrder", WatchOrderRequest(id="ord_1"), BUYER, timeout=0.1)
+    assert caught.value.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
+    await asyncio.wait_for(edge.orders.left.wait(), 5)
+
+
+async def test_a_stream_whose_caller_goes_away_ends_at_once_and_is_no_error(
+    edge: Edge, spans: InMemorySpanExporter
+) -> None:
+    edge.orders.behave = stuck
+    stub = stubs.OrderServiceStub(edge.channel)
+    watch = stub.WatchOrder(WatchOrderRequest(id="ord_1"), metadata=tuple(BUYER.items()))
+    with capture_logs() as lines:
+        assert (await watch.read()).version == 1  # type: ignore[attr-defined]  # its stubs lack it
+        watch.cancel()
+        await asyncio.wait_for(edge.orders.left.wait(), 5)
+        await eventually(lambda: bool(lines), "the call is in the log")
+    [line] = lines
+    assert (line["event"], line["code"]) == ("rpc.answered", "CANCELLED")
+    [span] = spans.get_finished_spans()
+    assert span.status.is_ok
+
+
+@pytest.mark.parametrize(
+    ("method", "request_"),
+    [("GetOrder", GetOrderRequest(id="ord_1")), ("WatchOrder", WatchOrderRequest(id="ord_1"))],
+)
+async def test_every_call_is_a_span_of_its_callers_trace(
+    edge: Edge, spans: InMemorySpanExporter, method: str, request_: Message
+) -> None:
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    context = {"traceparent": f"00-{trace}-{parent}-01", "x-correlation-id": "cor_7"}
+    await edge.call(method, request_, BUYER, context)
+    [span] = spans.get_finished_spans()
+    assert span.name == f"florin.order.v1.OrderService/{method}"
+    assert span.parent is not None
+    assert (f"{span.context.trace_id:032x}", f"{span.parent.span_id:016x}") == (trace, parent)
+    assert span.attributes == {"correlation_id": "cor_7"}
+    assert span.status.is_ok
+    [call] = edge.orders.calls
+    assert call.trail.traceparent == f"00-{trace}-{span.context.span_id:016x}-01", "what follows is below it"
+
+
+@pytest.mark.parametrize(
+    ("method", "request_"),
+    [("GetOrder", GetOrderRequest(id="ord_1")), ("WatchOrder", WatchOrderRequest(id="ord_1"))],
+)
+async def test_the_span_of_a_refused_call_says_why(
+    edge: Edge, spans: InMemorySpanExporter, method: str, request_: Message
+) -> None:
+    refusal = await edge.refused(method, request_)
+    [span] = spans.get_finished_spans()
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "UNAUTHENTICATED")
+    assert refusal.reason == "UNAUTHENTICATED"
+
+
 async def test_metadata_of_the_answer_reaches_the_caller(edge: Edge) -> None:
     async def accepted() -> Order:
         current_call().reply_with(x_http_status="202", idempotent_replayed="true")
@@ -303,7 +433,7 @@ async def test_a_stream_is_answered_and_refused_like_any_other_call(edge: Edge) 
     assert refusal.initial["x-correlation-id"].startswith("cor_")
 
     async def gone() -> Order:
-        raise NotFound("ORDER_NOT_FOUND", "no order of yours has this id")
+        raise NotFound(ORDER_NOT_FOUND, "no order of yours has this id")
 
     edge.orders.behave = gone
     refusal = await edge.refused("WatchOrder", WatchOrderRequest(id="ord_1"), BUYER)
@@ -320,9 +450,15 @@ async def test_health_reflection_and_unknown_methods_need_no_identity(edge: Edge
     [listed] = [reply async for reply in stub.ServerReflectionInfo(ask)]
     assert "florin.order.v1.OrderService" in {s.name for s in listed.list_services_response.service}
 
+    unknown = edge.channel.unary_unary("/florin.order.v1.OrderService/NoSuchMethod", None, None)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await edge.call("ListOrders", ListOrdersRequest(), BUYER)
-    assert caught.value.code() in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAVAILABLE)
+        await unknown(b"")
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_method_that_nobody_wrote_is_a_mistake_of_ours(edge: Edge) -> None:
+    refusal = await edge.refused("ListOrders", ListOrdersRequest(), BUYER)
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
 
 
 async def test_a_stopping_server_says_so_before_it_goes(edge: Edge) -> None:

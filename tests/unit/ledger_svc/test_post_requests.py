@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from kit.store.reasons import STORE_UNAVAILABLE
 from kit.values.errors import InvalidRequest, Unavailable
+from kit.values.reasons import FIELD_INVALID
 from ledger_svc.application.post_journals import post_requests
 from ledger_svc.domain.journal import MAX_JOURNALS, Code, Journal, JournalId, Posting
 
@@ -27,9 +29,9 @@ class Desk:
         keys = [journal.business_key for journal in journals]
         self.transactions.append(keys)
         if "bad" in keys:
-            raise InvalidRequest("FIELD_INVALID", "bad")
+            raise InvalidRequest(FIELD_INVALID, "bad")
         if "down" in keys:
-            raise Unavailable("STORE_UNAVAILABLE", "down")
+            raise Unavailable(STORE_UNAVAILABLE, "down")
         return [Posting(key, Code.POSTED, f"jrn_{key}") for key in keys]
 
 

@@ -9,8 +9,9 @@ from kit.values.trail import Trail
 from order_svc.application.checkout.admission import Admission
 from order_svc.application.checkout.place_orders import Checkout, PricedCheckout
 from order_svc.domain.pricing import Quote
+from order_svc.domain.reasons import PRICE_CHANGED
 
-PRICE_CHANGED = InvalidRequest("PRICE_CHANGED", "the total is another")
+REFUSED = InvalidRequest(PRICE_CHANGED, "the total is another")
 
 
 class Counter:
@@ -61,8 +62,8 @@ async def test_orders_are_counted_when_they_are_committed_and_a_step_that_runs_a
 async def test_a_checkout_that_is_refused_already_takes_no_place() -> None:
     admission = Admission(Counter(9), limit=10)
     await admission.refresh()
-    admitted = admission.admit([*checkouts(PRICE_CHANGED), *quotes(1)])
-    assert refusals(admitted) == [PRICE_CHANGED, None]
+    admitted = admission.admit([*checkouts(REFUSED), *quotes(1)])
+    assert refusals(admitted) == [REFUSED, None]
 
 
 async def test_finished_orders_make_room() -> None:

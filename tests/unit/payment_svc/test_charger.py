@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from kit.store.reasons import TOO_MANY_WAITING
 from kit.values.errors import Exhausted
 from payment_svc.application.charge.charge_payments import Charger
 from payment_svc.application.lookup.look_up_payments import LookUps
@@ -158,7 +159,7 @@ async def test_an_idle_sweep_asks_nobody(till: Till) -> None:
 
 
 async def test_a_fact_that_cannot_be_stored_now_leaves_it_to_the_sweep(till: Till) -> None:
-    till.refusal = Exhausted("TOO_MANY_WAITING", "too many facts wait")
+    till.refusal = Exhausted(TOO_MANY_WAITING, "too many facts wait")
     await till.charge(payment())
     till.refusal = None
     till.psp.found = FOUND

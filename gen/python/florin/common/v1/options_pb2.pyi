@@ -62,8 +62,11 @@ class Access(_message.Message):
     ROLES_FIELD_NUMBER: _builtins.int
     MUTATION_FIELD_NUMBER: _builtins.int
     mutation: _builtins.bool
-    """True for every RPC that changes something: an `Idempotency-Key` header (or `request_id` in the
-    message) is then required, 1 to 255 printable ASCII characters, remembered for 24 hours.
+    """True for every RPC that changes something whenever it is called: an `Idempotency-Key` header (or
+    `request_id` in the message) is then required, 1 to 255 printable ASCII characters, remembered for 24
+    hours. An RPC that knows again what it was given before (a webhook by its event's id, a journal by its
+    business key) needs no such key; it says `idempotency_level = IDEMPOTENT` instead, and may be called
+    again whatever became of the first call.
     """
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[Global___Role.ValueType]:

@@ -27,7 +27,7 @@ from florin.common.v1 import options_pb2 as florin_dot_common_dot_v1_dot_options
 from florin.ledger.v1 import ledger_pb2 as florin_dot_ledger_dot_v1_dot_ledger__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%florin/ledger/v1/ledger_service.proto\x12\x10\x66lorin.ledger.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x66lorin/common/v1/options.proto\x1a\x1d\x66lorin/ledger/v1/ledger.proto\"O\n\x13PostJournalsRequest\x12\x38\n\x08journals\x18\x01 \x03(\x0b\x32\x19.florin.ledger.v1.JournalB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"H\n\x14PostJournalsResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.florin.ledger.v1.PostingResult\"\xa8\x02\n\rPostingResult\x12\x14\n\x0c\x62usiness_key\x18\x01 \x01(\t\x12\x32\n\x04\x63ode\x18\x02 \x01(\x0e\x32$.florin.ledger.v1.PostingResult.Code\x12\x12\n\njournal_id\x18\x03 \x01(\t\"\xb8\x01\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\n\n\x06POSTED\x10\x01\x12\x11\n\rPOSTED_BEFORE\x10\x02\x12\x0e\n\nUNBALANCED\x10\x03\x12\t\n\x05\x45MPTY\x10\x04\x12\x0f\n\x0bZERO_AMOUNT\x10\x05\x12\x13\n\x0fUNKNOWN_ACCOUNT\x10\x06\x12\x12\n\x0e\x43LOSED_ACCOUNT\x10\x07\x12\x12\n\x0eLIMIT_EXCEEDED\x10\x08\x12\x12\n\x0eWRONG_CURRENCY\x10\t\"0\n\x11GetBalanceRequest\x12\x1b\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xc8\x01\x32\xcf\x01\n\rLedgerService\x12\x66\n\x0cPostJournals\x12%.florin.ledger.v1.PostJournalsRequest\x1a&.florin.ledger.v1.PostJournalsResponse\"\x07\xaa\xd4\x18\x03\n\x01\x03\x12V\n\nGetBalance\x12#.florin.ledger.v1.GetBalanceRequest\x1a\x19.florin.ledger.v1.Balance\"\x08\xaa\xd4\x18\x04\n\x02\x02\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%florin/ledger/v1/ledger_service.proto\x12\x10\x66lorin.ledger.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x66lorin/common/v1/options.proto\x1a\x1d\x66lorin/ledger/v1/ledger.proto\"O\n\x13PostJournalsRequest\x12\x38\n\x08journals\x18\x01 \x03(\x0b\x32\x19.florin.ledger.v1.JournalB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"H\n\x14PostJournalsResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.florin.ledger.v1.PostingResult\"\xa8\x02\n\rPostingResult\x12\x14\n\x0c\x62usiness_key\x18\x01 \x01(\t\x12\x32\n\x04\x63ode\x18\x02 \x01(\x0e\x32$.florin.ledger.v1.PostingResult.Code\x12\x12\n\njournal_id\x18\x03 \x01(\t\"\xb8\x01\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\n\n\x06POSTED\x10\x01\x12\x11\n\rPOSTED_BEFORE\x10\x02\x12\x0e\n\nUNBALANCED\x10\x03\x12\t\n\x05\x45MPTY\x10\x04\x12\x0f\n\x0bZERO_AMOUNT\x10\x05\x12\x13\n\x0fUNKNOWN_ACCOUNT\x10\x06\x12\x12\n\x0e\x43LOSED_ACCOUNT\x10\x07\x12\x12\n\x0eLIMIT_EXCEEDED\x10\x08\x12\x12\n\x0eWRONG_CURRENCY\x10\t\"0\n\x11GetBalanceRequest\x12\x1b\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xc8\x01\x32\xd2\x01\n\rLedgerService\x12i\n\x0cPostJournals\x12%.florin.ledger.v1.PostJournalsRequest\x1a&.florin.ledger.v1.PostJournalsResponse\"\n\x90\x02\x02\xaa\xd4\x18\x03\n\x01\x03\x12V\n\nGetBalance\x12#.florin.ledger.v1.GetBalanceRequest\x1a\x19.florin.ledger.v1.Balance\"\x08\xaa\xd4\x18\x04\n\x02\x02\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,7 +39,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETBALANCEREQUEST'].fields_by_name['account']._loaded_options = None
   _globals['_GETBALANCEREQUEST'].fields_by_name['account']._serialized_options = b'\272H\007r\005\020\003\030\310\001'
   _globals['_LEDGERSERVICE'].methods_by_name['PostJournals']._loaded_options = None
-  _globals['_LEDGERSERVICE'].methods_by_name['PostJournals']._serialized_options = b'\252\324\030\003\n\001\003'
+  _globals['_LEDGERSERVICE'].methods_by_name['PostJournals']._serialized_options = b'\220\002\002\252\324\030\003\n\001\003'
   _globals['_LEDGERSERVICE'].methods_by_name['GetBalance']._loaded_options = None
   _globals['_LEDGERSERVICE'].methods_by_name['GetBalance']._serialized_options = b'\252\324\030\004\n\002\002\003'
   _globals['_POSTJOURNALSREQUEST']._serialized_start=151
@@ -53,5 +53,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETBALANCEREQUEST']._serialized_start=605
   _globals['_GETBALANCEREQUEST']._serialized_end=653
   _globals['_LEDGERSERVICE']._serialized_start=656
-  _globals['_LEDGERSERVICE']._serialized_end=863
+  _globals['_LEDGERSERVICE']._serialized_end=866
 # @@protoc_insertion_point(module_scope)

@@ -29,7 +29,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'florin/payment/v1/payment_service.proto\x12\x11\x66lorin.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x66lorin/common/v1/options.proto\x1a\x1f\x66lorin/payment/v1/payment.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"*\n\x11GetPaymentRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"1\n\x1cReceiveStripeWebhookResponse\x12\x11\n\tduplicate\x18\x01 \x01(\x08\x32\x84\x01\n\x0ePaymentService\x12r\n\nGetPayment\x12$.florin.payment.v1.GetPaymentRequest\x1a\x1a.florin.payment.v1.Payment\"\"\xaa\xd4\x18\x05\n\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/payments/{id}2\x94\x01\n\x0eWebhookService\x12\x81\x01\n\x14ReceiveStripeWebhook\x12\x14.google.api.HttpBody\x1a/.florin.payment.v1.ReceiveStripeWebhookResponse\"\"\xaa\xd4\x18\x00\x82\xd3\xe4\x93\x02\x18\"\x13/v1/webhooks/stripe:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'florin/payment/v1/payment_service.proto\x12\x11\x66lorin.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x66lorin/common/v1/options.proto\x1a\x1f\x66lorin/payment/v1/payment.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"*\n\x11GetPaymentRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"1\n\x1cReceiveStripeWebhookResponse\x12\x11\n\tduplicate\x18\x01 \x01(\x08\x32\x84\x01\n\x0ePaymentService\x12r\n\nGetPayment\x12$.florin.payment.v1.GetPaymentRequest\x1a\x1a.florin.payment.v1.Payment\"\"\xaa\xd4\x18\x05\n\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/payments/{id}2\x97\x01\n\x0eWebhookService\x12\x84\x01\n\x14ReceiveStripeWebhook\x12\x14.google.api.HttpBody\x1a/.florin.payment.v1.ReceiveStripeWebhookResponse\"%\x90\x02\x02\xaa\xd4\x18\x00\x82\xd3\xe4\x93\x02\x18\"\x13/v1/webhooks/stripe:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,7 +41,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAYMENTSERVICE'].methods_by_name['GetPayment']._loaded_options = None
   _globals['_PAYMENTSERVICE'].methods_by_name['GetPayment']._serialized_options = b'\252\324\030\005\n\003\001\002\003\202\323\344\223\002\023\022\021/v1/payments/{id}'
   _globals['_WEBHOOKSERVICE'].methods_by_name['ReceiveStripeWebhook']._loaded_options = None
-  _globals['_WEBHOOKSERVICE'].methods_by_name['ReceiveStripeWebhook']._serialized_options = b'\252\324\030\000\202\323\344\223\002\030\"\023/v1/webhooks/stripe:\001*'
+  _globals['_WEBHOOKSERVICE'].methods_by_name['ReceiveStripeWebhook']._serialized_options = b'\220\002\002\252\324\030\000\202\323\344\223\002\030\"\023/v1/webhooks/stripe:\001*'
   _globals['_GETPAYMENTREQUEST']._serialized_start=213
   _globals['_GETPAYMENTREQUEST']._serialized_end=255
   _globals['_RECEIVESTRIPEWEBHOOKRESPONSE']._serialized_start=257
@@ -49,5 +49,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAYMENTSERVICE']._serialized_start=309
   _globals['_PAYMENTSERVICE']._serialized_end=441
   _globals['_WEBHOOKSERVICE']._serialized_start=444
-  _globals['_WEBHOOKSERVICE']._serialized_end=592
+  _globals['_WEBHOOKSERVICE']._serialized_end=595
 # @@protoc_insertion_point(module_scope)

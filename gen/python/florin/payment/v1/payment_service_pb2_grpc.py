@@ -126,8 +126,8 @@ class WebhookServiceServicer:
 
     def ReceiveStripeWebhook(self, request, context):
         """Takes one Stripe event: the exact bytes of the body, with the signature in the metadata
-        `stripe-signature`. Answers as soon as the event is stored; an event that was seen before is
-        acknowledged and changes nothing. Errors: INVALID_ARGUMENT (`WEBHOOK_SIGNATURE_INVALID`) for a forged,
+        `stripe-signature`. Answers as soon as the event is stored; an event that was seen before, by its id,
+        is acknowledged and changes nothing. Errors: INVALID_ARGUMENT (`WEBHOOK_SIGNATURE_INVALID`) for a forged,
         stale or unreadable event; nothing is stored then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -1,0 +1,35 @@
+"""Reasons for which the payment service refuses, and two that it keeps for direct payments."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kit.values.errors import Declined, InvalidRequest, NotFound, Reason, Unavailable
+
+PAYMENT_NOT_FOUND: Final = Reason(
+    "PAYMENT_NOT_FOUND", NotFound, "No payment of yours has this id.", "Check the id."
+)
+
+WEBHOOK_SIGNATURE_INVALID: Final = Reason(
+    "WEBHOOK_SIGNATURE_INVALID",
+    InvalidRequest,
+    "The webhook's signature is missing, wrong or too old, or its body is no event.",
+    "Check the signing secret; real senders try again by themselves.",
+)
+
+CARD_DECLINED: Final = Reason(
+    "CARD_DECLINED",
+    Declined,
+    "Kept for direct payments: the PSP refused; `decline_code` in the metadata says why. An order whose"
+    " card is declined ends in `FAILED` instead.",
+    "Ask the buyer for another payment method.",
+)
+
+PSP_UNAVAILABLE: Final = Reason(
+    "PSP_UNAVAILABLE",
+    Unavailable,
+    "Kept for direct payments: the PSP does not answer; the outcome is looked up, never assumed.",
+    "Read the payment again later.",
+)
+
+REASONS: Final = (PAYMENT_NOT_FOUND, WEBHOOK_SIGNATURE_INVALID, CARD_DECLINED, PSP_UNAVAILABLE)
