@@ -29,7 +29,7 @@ from inventory_svc.domain.product import AdjustStock, PutProduct
 from inventory_svc.domain.stock import ProductKey
 from inventory_svc.transport.events import SUBSCRIPTIONS
 from kit.messaging.bus import Bus, Envelope
-from kit.messaging.events import event_type
+from kit.messaging.events import Aggregate, event_type
 from kit.messaging.outbox import Outbox
 from kit.messaging.pump import Pump
 from kit.messaging.step import Steps
@@ -70,7 +70,7 @@ def _delivered(message: Message, order_id: str) -> Msg:
         id=new_id("evt"),
         type=event_type(type(message)),
         source="bench",
-        aggregate_id=order_id,
+        aggregate=Aggregate("order", order_id),
         payload=message.SerializeToString(),
         trail=Trail(new_id("cor")),
         time=system_clock(),

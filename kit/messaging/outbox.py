@@ -49,7 +49,7 @@ WHERE event_id IN (
         AND created_at > now() - make_interval(days => %(days)s)
     ORDER BY next_send_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
-RETURNING event_id, type, aggregate_id, payload, correlation_id, traceparent, created_at, sends
+RETURNING event_id, type, aggregate, payload, correlation_id, traceparent, created_at, sends
 """
 
 
@@ -95,7 +95,7 @@ class Outbox:
                 id=self._new_id("evt"),
                 type=event_type(type(event.message)),
                 source=self._source,
-                aggregate_id=event.aggregate_id,
+                aggregate=event.aggregate,
                 payload=event.message.SerializeToString(),
                 trail=event.trail,
                 time=now,
@@ -104,7 +104,7 @@ class Outbox:
             for event in events
         ]
         await connection.execute(
-            "INSERT INTO outbox (event_id, type, aggregate_id, payload, correlation_id, traceparent,"
+            "INSERT INTO outbox (event_id, type, aggregate, payload, correlation_id, traceparent,"
             " created_at, next_send_at) SELECT e.*, %s, now() + make_interval(secs => %s)"
             " FROM unnest(%s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::text[]) AS e",
             (
@@ -112,7 +112,7 @@ class Outbox:
                 FIRST_RESEND_AFTER_S,
                 [e.id for e in envelopes],
                 [e.type.name for e in envelopes],
-                [e.aggregate_id for e in envelopes],
+                [str(e.aggregate) for e in envelopes],
                 [e.payload for e in envelopes],
                 [e.trail.correlation_id for e in envelopes],
                 [e.trail.traceparent for e in envelopes],

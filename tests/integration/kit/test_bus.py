@@ -13,7 +13,7 @@ from nats.js.client import JetStreamContext
 
 from kit.messaging import outbox as outbox_module
 from kit.messaging.bus import FETCH_SIZE, STREAM, Bus, Pull
-from kit.messaging.events import NewEvent, event_type
+from kit.messaging.events import Aggregate, NewEvent, event_type
 from kit.messaging.outbox import Outbox
 from kit.messaging.pump import Pump
 from kit.messaging.step import Step, Steps
@@ -165,7 +165,8 @@ class Shop:
 
     async def complete(self, *order_ids: str) -> None:
         async def body(step: Step) -> None:
-            step.emit([NewEvent(OrderCompleted(order_id=o), o, Trail("cor_1")) for o in order_ids])
+            trail = Trail("cor_1")
+            step.emit([NewEvent(OrderCompleted(order_id=o), Aggregate("order", o), trail) for o in order_ids])
 
         await self.sender.steps.take(body)
 

@@ -9,7 +9,7 @@ from florin.inventory.v1.inventory_events_pb2 import StockReserved
 from florin.order.v1.order_events_pb2 import OrderCompleted
 
 from kit.messaging.bus import Envelope
-from kit.messaging.events import NewEvent, event_type
+from kit.messaging.events import Aggregate, NewEvent, event_type
 from kit.messaging.outbox import MAX_RESEND_INTERVAL_S, RESEND_DAYS, Outbox
 from kit.messaging.step import Step
 from kit.runtime.service import Runtime
@@ -19,6 +19,7 @@ from kit.values.trail import Trail
 from tests.integration.kit.sample import execute, rows
 from tests.support.service import RecordingBus, opened, recorded
 
+ORDER = Aggregate("order", "ord_1")
 TRAIL = Trail("cor_1", f"00-{'a' * 32}-{'b' * 16}-01")
 
 MAKE_DUE = "UPDATE outbox SET next_send_at = now()"
@@ -28,7 +29,7 @@ async def emit(runtime: Runtime, *order_ids: str) -> list[Envelope]:
     """Emit OrderCompleted (one consumer: notification_svc) and return what was published."""
 
     async def body(step: Step) -> None:
-        step.emit([NewEvent(OrderCompleted(order_id=o), o, TRAIL) for o in order_ids])
+        step.emit([NewEvent(OrderCompleted(order_id=o), Aggregate("order", o), TRAIL) for o in order_ids])
 
     await runtime.steps.take(body)
     return recorded(runtime).take()
@@ -36,7 +37,7 @@ async def emit(runtime: Runtime, *order_ids: str) -> list[Envelope]:
 
 async def test_events_are_published_after_the_commit_and_never_without_it(runtime: Runtime) -> None:
     async def abandoned(step: Step) -> None:
-        step.emit([NewEvent(OrderCompleted(order_id="ord_1"), "ord_1", TRAIL)])
+        step.emit([NewEvent(OrderCompleted(order_id="ord_1"), ORDER, TRAIL)])
         step.after_commit(lambda: pytest.fail("nothing was committed"))
         raise RuntimeError("changed my mind")
 
@@ -53,7 +54,7 @@ async def test_events_are_published_after_the_commit_and_never_without_it(runtim
 
 async def test_what_everyone_has_confirmed_is_deleted_and_what_one_has_not_stays(runtime: Runtime) -> None:
     async def body(step: Step) -> None:
-        step.emit([NewEvent(StockReserved(order_id="ord_1"), "ord_1", TRAIL)])
+        step.emit([NewEvent(StockReserved(order_id="ord_1"), ORDER, TRAIL)])
 
     await runtime.steps.take(body)
     [event] = recorded(runtime).take()
@@ -74,6 +75,7 @@ async def test_an_unconfirmed_event_is_sent_again_under_a_new_message_id(runtime
     assert await runtime.outbox.resend_due() == 1
     [second] = recorded(runtime).take()
     assert (second.id, second.payload, second.trail) == (first.id, first.payload, first.trail)
+    assert second.aggregate == first.aggregate == ORDER
     assert second.attempt == 2
     assert second.headers()["Nats-Msg-Id"] != first.headers()["Nats-Msg-Id"]
     assert second.headers()["ce-id"] == first.headers()["ce-id"]
