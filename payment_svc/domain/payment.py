@@ -102,6 +102,7 @@ class Payment:
 
     Attributes:
         attempt: number of the attempt at the PSP; part of the key that makes it happen once.
+        look_ups: how often the PSP was asked what became of it.
     """
 
     id: str
@@ -127,6 +128,7 @@ class Payment:
     next_action_type: str = ""
     next_action_url: str = ""
     attempt: int = 1
+    look_ups: int = 0
     version: int = 1
 
     @property

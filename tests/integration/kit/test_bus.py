@@ -21,6 +21,7 @@ from kit.runtime.service import Runtime
 from kit.store.database import Database
 from kit.values.clock import system_clock
 from kit.values.ids import new_id
+from kit.values.pauses import Pauses
 from kit.values.trail import Trail
 from tests.integration.kit.sample import SAMPLE, SUBSCRIPTIONS, effects, execute, itself, rows
 from tests.support.databases import ServiceDatabase
@@ -207,7 +208,7 @@ async def shop(
     service_database: Callable[[str], ServiceDatabase],
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Shop]:
-    monkeypatch.setattr(outbox_module, "MAX_RESEND_INTERVAL_S", 1.0)
+    monkeypatch.setattr(outbox_module, "RESEND_PAUSES", Pauses((5.0, 1.0)))
     sender_url, receiver_url = service_database(SAMPLE).url, service_database(SAMPLE).url
     async with (
         real_runtime("order_svc", sender_url, own_nats.url) as sender,
