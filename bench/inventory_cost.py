@@ -30,7 +30,7 @@ from inventory_svc.domain.stock import ProductKey
 from inventory_svc.settings import Settings
 from inventory_svc.transport.events import EMITS
 from kit.messaging.bus import Bus, Envelope
-from kit.messaging.events import event_type
+from kit.messaging.events import Aggregate, event_type
 from kit.messaging.pump import Pump
 from kit.runtime.context import Runtime
 from kit.values.clock import system_clock
@@ -70,7 +70,7 @@ def _delivered(message: Message, order_id: str) -> Msg:
         id=new_id("evt"),
         type=event_type(type(message)),
         source="bench",
-        aggregate_id=order_id,
+        aggregate=Aggregate("order", order_id),
         payload=message.SerializeToString(),
         trail=Trail(new_id("cor")),
         time=system_clock(),

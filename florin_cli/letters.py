@@ -45,7 +45,7 @@ class Letter:
     consumer: str
     event_id: str
     type: str
-    aggregate_id: str
+    aggregate: str
     payload: bytes
     headers: Mapping[str, str]
     error: str
@@ -61,7 +61,7 @@ class Letter:
             "consumer": self.consumer,
             "event_id": self.event_id,
             "type": self.type,
-            "aggregate_id": self.aggregate_id,
+            "aggregate": self.aggregate,
             "payload": self.payload.hex(),
             "headers": dict(self.headers),
             "error": self.error,
@@ -72,7 +72,7 @@ class Letter:
 
 
 _LETTER_SQL: Final = (
-    "SELECT id, consumer, event_id, type, aggregate_id, payload, headers, error, attempts,"
+    "SELECT id, consumer, event_id, type, aggregate, payload, headers, error, attempts,"
     " created_at, outcome FROM dead_letters"
 )
 
@@ -80,7 +80,7 @@ _LETTER_SQL: Final = (
 # The time of the event is kept, because it is the time of its effect; but an outbox sends nothing that is
 # older than a week, so an old event becomes young enough for one more day of it.
 _PUT_BACK_SQL: Final = """
-INSERT INTO outbox (event_id, type, aggregate_id, payload, correlation_id, traceparent, created_at,
+INSERT INTO outbox (event_id, type, aggregate, payload, correlation_id, traceparent, created_at,
     next_send_at, sends)
 VALUES (%s, %s, %s, %s, %s, %s,
     greatest(coalesce(%s::timestamptz, now()), now() - make_interval(days => %s)), now(), %s)
@@ -172,7 +172,7 @@ async def put_back(connection: Connection, found: Letter) -> bool:
         (
             found.event_id,
             found.type,
-            found.aggregate_id,
+            found.aggregate,
             found.payload,
             found.headers.get("florin-correlation-id", ""),
             found.headers.get("traceparent", ""),

@@ -49,9 +49,7 @@ _UNSENT: Final = """
 SELECT event_id, type, sends, extract(epoch FROM now() - created_at)::int FROM outbox
 WHERE created_at < now() - make_interval(secs => %s)
 """
-_DEAD: Final = (
-    "SELECT id, consumer, type, aggregate_id, error FROM dead_letters WHERE acknowledged_at IS NULL"
-)
+_DEAD: Final = "SELECT id, consumer, type, aggregate, error FROM dead_letters WHERE acknowledged_at IS NULL"
 _COUNT_OPEN: Final = "SELECT count(*) FROM orders WHERE ended_at IS NULL"
 _COUNT_OUTBOX: Final = "SELECT count(*) FROM outbox"
 _COUNT_DEAD: Final = "SELECT count(*) FROM dead_letters"

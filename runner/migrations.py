@@ -72,7 +72,7 @@ def step(
 def digest(service: str) -> str:
     """A fingerprint of everything that the migrations of `service` consist of."""
     found = hashlib.sha256()
-    for folder in (_folder(service) / "migrations", _folder("kit")):
+    for folder in (_folder(service) / "migrations", _folder("kit") / "store" / "migrations"):
         for path in sorted(folder.rglob("*")):
             if path.suffix in {".py", ".sql"} and path.is_file():
                 found.update(path.relative_to(folder).as_posix().encode())

@@ -99,6 +99,21 @@ def service_database(_databases: ServiceDatabases) -> Iterator[Callable[[str], S
 
 
 @pytest.fixture
+def empty_database(_databases: ServiceDatabases) -> Iterator[Callable[[str], ServiceDatabase]]:
+    """`empty_database("inventory_svc")`: one that no migration has run on yet, dropped after the test."""
+    made: list[ServiceDatabase] = []
+
+    def create(package: str) -> ServiceDatabase:
+        database = _databases.empty(package)
+        made.append(database)
+        return database
+
+    yield create
+    for database in made:
+        _databases.drop(database)
+
+
+@pytest.fixture
 async def nats_url(stores: Stores) -> str:
     """Address of this worker's NATS, with an empty JetStream."""
     client = await nats.connect(stores.nats.url)

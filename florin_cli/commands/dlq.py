@@ -62,7 +62,7 @@ def show(letter_id: LetterId, as_json: JsonOption = False) -> None:
                 "state": found.outcome or "waits for a person",
                 "consumer": found.consumer,
                 "event": f"{escape(found.type)} {escape(found.event_id)}",
-                "order": escape(found.aggregate_id),
+                "belongs to": escape(found.aggregate),
                 "attempts": str(found.attempts),
                 "buried": found.created_at.isoformat(sep=" ", timespec="seconds"),
                 "error": escape(found.error),

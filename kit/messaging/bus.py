@@ -31,7 +31,7 @@ from nats.js.api import (
     StreamConfig,
 )
 
-from kit.messaging.events import EventType
+from kit.messaging.events import Aggregate, EventType
 from kit.values.trail import Trail
 
 log = structlog.get_logger(__name__)
@@ -70,7 +70,7 @@ class Envelope:
     id: str
     type: EventType
     source: str
-    aggregate_id: str
+    aggregate: Aggregate
     payload: bytes
     trail: Trail
     time: datetime
@@ -82,12 +82,12 @@ class Envelope:
         cls, row: Sequence[Any], types: Mapping[str, EventType], source: str, confirm_to: str
     ) -> Envelope:
         """Return the event of an outbox row (columns as `Outbox.resend_due` selects them)."""
-        event_id, name, aggregate_id, payload, correlation_id, traceparent, created_at, sends = row
+        event_id, name, aggregate, payload, correlation_id, traceparent, created_at, sends = row
         return cls(
             id=event_id,
             type=types[name],
             source=source,
-            aggregate_id=aggregate_id,
+            aggregate=Aggregate.parse(aggregate),
             payload=bytes(payload),
             trail=Trail(correlation_id, traceparent),
             time=created_at,
@@ -104,7 +104,7 @@ class Envelope:
             "ce-id": self.id,
             "ce-type": f"florin.{self.type.name}",
             "ce-source": self.source,
-            "ce-subject": self.aggregate_id,
+            "ce-subject": str(self.aggregate),
             "ce-time": self.time.isoformat(),
             "florin-correlation-id": self.trail.correlation_id,
             "florin-confirm-to": self.confirm_to,
@@ -198,7 +198,7 @@ class Bus:
         """Send one event, without waiting for an answer. A failure is logged; the outbox resends."""
         try:
             await self._client.publish(
-                envelope.type.subject(envelope.aggregate_id),
+                envelope.type.subject(envelope.aggregate),
                 envelope.payload,
                 headers=envelope.headers(),
             )

@@ -16,12 +16,16 @@ _MAX_ERROR_LENGTH = 2_000
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One event a consumer gave up on."""
+    """One event a consumer gave up on.
+
+    Attributes:
+        aggregate: what it belongs to, as its sender said it.
+    """
 
     consumer: str
     event_id: str
     type: str
-    aggregate_id: str
+    aggregate: str
     payload: bytes
     headers: Mapping[str, str]
     error: str
@@ -35,7 +39,7 @@ async def bury(connection: Connection, letter: DeadLetter, new_id: NewId) -> Non
     meanwhile. What was discarded stays so.
     """
     await connection.execute(
-        "INSERT INTO dead_letters (id, consumer, event_id, type, aggregate_id, payload, headers, error,"
+        "INSERT INTO dead_letters (id, consumer, event_id, type, aggregate, payload, headers, error,"
         " attempts) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " ON CONFLICT (consumer, event_id) DO UPDATE SET error = excluded.error,"
         " attempts = greatest(dead_letters.attempts + 1, excluded.attempts), acknowledged_at = NULL,"
@@ -46,7 +50,7 @@ async def bury(connection: Connection, letter: DeadLetter, new_id: NewId) -> Non
             letter.consumer,
             letter.event_id,
             letter.type,
-            letter.aggregate_id,
+            letter.aggregate,
             letter.payload,
             json.dumps(dict(letter.headers)),
             redact(letter.error)[:_MAX_ERROR_LENGTH],

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from florin.common.v1 import options_pb2
 from google.protobuf.message import Message
@@ -22,6 +22,32 @@ M = TypeVar("M", bound=Message)
 
 # More shards than a service will have replicas, few enough to list. Fixed: changing it reorders aggregates.
 SHARDS = 16
+
+
+class Aggregate(NamedTuple):
+    """What an event belongs to, as text `order/ord_01…`; its events are delivered in order.
+
+    Attributes:
+        kind: a noun, e.g. `order`.
+        id: unique even without the kind.
+    """
+
+    kind: str
+    id: str
+
+    @classmethod
+    def parse(cls, text: str) -> Aggregate:
+        """Return the aggregate of a text; one without a kind, as others might send it, is all id."""
+        kind, slash, id_ = text.partition("/")
+        return cls(kind, id_) if slash else cls("", text)
+
+    @property
+    def shard(self) -> int:
+        """The shard that all of its events share."""
+        return zlib.crc32(self.id.encode()) % SHARDS
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.id}" if self.kind else self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +64,9 @@ class EventType:
     owner: str
     message: type[Message]
 
-    def subject(self, aggregate_id: str) -> str:
+    def subject(self, aggregate: Aggregate) -> str:
         """Return the NATS subject of an event of this kind that belongs to the aggregate."""
-        return f"florin.{self.owner}.{self.token}.{shard_of(aggregate_id)}"
+        return f"florin.{self.owner}.{self.token}.{aggregate.shard}"
 
     def subject_filter(self, shard: int | None = None) -> str:
         """Return the filter that matches this kind of event, in one shard or in all."""
@@ -54,11 +80,6 @@ class EventType:
 
 # Contracts that were read already: reading options is slow and an event is made often.
 _types: dict[str, EventType] = {}
-
-
-def shard_of(aggregate_id: str) -> int:
-    """Return the shard of an aggregate; all its events share one, so their order is kept."""
-    return zlib.crc32(aggregate_id.encode()) % SHARDS
 
 
 def event_type(message: type[Message]) -> EventType:
@@ -103,12 +124,12 @@ class NewEvent:
 
     Attributes:
         message: what happened.
-        aggregate_id: order it belongs to; decides the shard and with it the order of delivery.
+        aggregate: what it belongs to; decides the shard and with it the order of delivery.
         trail: handed on from whatever caused it.
     """
 
     message: Message
-    aggregate_id: str
+    aggregate: Aggregate
     trail: Trail
 
 

@@ -22,14 +22,13 @@ from kit.observe import faultpoints
 from kit.store.database import Connection, Database
 from kit.values.clock import Clock
 from kit.values.ids import NewId
+from kit.values.pauses import Pauses
 
 log = structlog.get_logger(__name__)
 
-# A checkout is normally done long before; earlier would send again what is only waiting in a queue.
-FIRST_RESEND_AFTER_S: Final = 5.0
-
-# The longest pause between two sends of one event.
-MAX_RESEND_INTERVAL_S: Final = 60.0
+# Between two sends of one event. A checkout is normally done long before the first has passed; earlier would
+# send again what is only waiting in a queue.
+RESEND_PAUSES: Final = Pauses.doubling(5.0, longest_s=60.0)
 
 # After that a person has to look; inboxes remember for longer, so no effect can come twice.
 RESEND_DAYS: Final = 7
@@ -43,13 +42,14 @@ _FORGET_AFTER_S: Final = 600.0
 _DUE_SQL: Final = """
 UPDATE outbox SET
     sends = sends + 1,
-    next_send_at = now() + make_interval(secs => least(%(first)s * power(2, least(sends, 10)), %(longest)s))
+    next_send_at = now() + make_interval(secs =>
+        (%(pauses)s::float8[])[least(sends + 1, cardinality(%(pauses)s::float8[]))])
 WHERE event_id IN (
     SELECT event_id FROM outbox WHERE next_send_at <= now()
         AND created_at > now() - make_interval(days => %(days)s)
     ORDER BY next_send_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
-RETURNING event_id, type, aggregate_id, payload, correlation_id, traceparent, created_at, sends
+RETURNING event_id, type, aggregate, payload, correlation_id, traceparent, created_at, sends
 """
 
 
@@ -98,7 +98,7 @@ class Outbox:
                 id=self._new_id("evt"),
                 type=event_type(type(event.message)),
                 source=self._source,
-                aggregate_id=event.aggregate_id,
+                aggregate=event.aggregate,
                 payload=event.message.SerializeToString(),
                 trail=event.trail,
                 time=now,
@@ -107,15 +107,15 @@ class Outbox:
             for event in events
         ]
         await connection.execute(
-            "INSERT INTO outbox (event_id, type, aggregate_id, payload, correlation_id, traceparent,"
+            "INSERT INTO outbox (event_id, type, aggregate, payload, correlation_id, traceparent,"
             " created_at, next_send_at) SELECT e.*, %s, now() + make_interval(secs => %s)"
             " FROM unnest(%s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::text[]) AS e",
             (
                 now,
-                FIRST_RESEND_AFTER_S,
+                RESEND_PAUSES.after(0),
                 [e.id for e in envelopes],
                 [e.type.name for e in envelopes],
-                [e.aggregate_id for e in envelopes],
+                [str(e.aggregate) for e in envelopes],
                 [e.payload for e in envelopes],
                 [e.trail.correlation_id for e in envelopes],
                 [e.trail.traceparent for e in envelopes],
@@ -166,8 +166,7 @@ class Outbox:
         duplicate.
         """
         parameters = {
-            "first": FIRST_RESEND_AFTER_S,
-            "longest": MAX_RESEND_INTERVAL_S,
+            "pauses": list(RESEND_PAUSES.seconds),
             "limit": RELAY_BATCH,
             "days": RESEND_DAYS,
         }

@@ -146,7 +146,7 @@ class Pump(Generic[S]):
             events=len(deliveries),
             done=len(done),
             ms=round((time.perf_counter() - started) * 1000, 1),
-            order_ids=[d.message.headers.get("ce-subject", "") for d in deliveries if d.message.headers],
+            aggregates=[d.message.headers.get("ce-subject", "") for d in deliveries if d.message.headers],
             correlation_ids=[d.event.trail.correlation_id for d in readable if d.event],
         )
 
@@ -212,7 +212,7 @@ class Pump(Generic[S]):
             consumer=self._consumer,
             event_id=delivery.event_id.replace("\0", ""),
             type=headers.get("ce-type", "").removeprefix("florin."),
-            aggregate_id=headers.get("ce-subject", ""),
+            aggregate=headers.get("ce-subject", ""),
             payload=delivery.message.data,
             headers=headers,
             error=problem,

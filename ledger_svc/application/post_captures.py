@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from florin.ledger.v1.ledger_events_pb2 import JournalPosted
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured
 
-from kit.messaging.events import NewEvent, Received
+from kit.messaging.events import Aggregate, NewEvent, Received
 from ledger_svc.application.ports import Scope
 from ledger_svc.domain.journal import Journal, JournalId, JournalRefused, Posting
 from ledger_svc.domain.rules.capture import Capture, capture_journal
@@ -59,4 +59,4 @@ def _posted(event: Received[PaymentCaptured], journal: Journal, posting: Posting
         payment_id=journal.payment_id,
         kind=journal.kind,
     )
-    return NewEvent(message, aggregate_id=journal.order_id, trail=event.trail)
+    return NewEvent(message, Aggregate("order", journal.order_id), event.trail)

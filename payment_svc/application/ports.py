@@ -90,7 +90,7 @@ class PaymentReader(Protocol):
     async def claim_undecided(self, *, limit: int, lease_s: float) -> list[Payment]:
         """Return payments whose time to be looked up has come, and put off their next time by the lease.
 
-        Each look-up doubles the pause before the next, up to a minute.
+        The next time is further away with each look-up: see `BETWEEN_LOOK_UPS`.
         """
 
 

@@ -94,6 +94,7 @@ class Payment:
 
     Attributes:
         attempt: number of the attempt at the PSP; part of the key that makes it happen once.
+        look_ups: how often the PSP was asked what became of it.
     """
 
     id: str
@@ -119,6 +120,7 @@ class Payment:
     next_action_type: str = ""
     next_action_url: str = ""
     attempt: int = 1
+    look_ups: int = 0
     version: int = 1
 
     @property

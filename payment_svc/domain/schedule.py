@@ -1,10 +1,36 @@
-"""What the payment service does by itself, and when."""
+"""What the payment service does by itself: when the PSP is asked about payments that nobody has decided."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from kit.values.pauses import Pauses
 from kit.values.schedule import Schedule
+from payment_svc.domain.payment import Payment, Status
 
-# How soon it is noticed that a payment is due to be looked up; each has its own time.
+# How soon it is noticed that a payment is due; each has its own time, as follows.
 LOOK_UP_DUE: Final = Schedule("payments.look_up", every_s=0.5)
+
+# Longer than a call to the PSP may take, so that nobody asks while the answer may still come.
+FIRST_LOOK_UP_S: Final = 8.0
+
+# A payment without an answer is looked up soon, then less and less often.
+AFTER_NO_ANSWER: Final = Pauses.doubling(0.25, longest_s=60.0)
+
+# One that waits for its buyer is looked up, too: its webhook may have been lost, and the buyer may never come
+# back.
+WHILE_WAITING_S: Final = 60.0
+
+# Between look-ups that bring no news; never less than a look-up may take.
+BETWEEN_LOOK_UPS: Final = Pauses.doubling(1.0, longest_s=60.0)
+
+
+def next_look_up_s(payment: Payment) -> float | None:
+    """Return how long after its move a payment is looked up; None if it is decided."""
+    match payment.status:
+        case Status.UNKNOWN:
+            return AFTER_NO_ANSWER.after(payment.look_ups)
+        case Status.PROCESSING | Status.REQUIRES_ACTION:
+            return WHILE_WAITING_S
+        case _:
+            return None

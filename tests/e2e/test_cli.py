@@ -162,7 +162,7 @@ async def _publish_poison(system: System, event_id: str) -> None:
         "ce-id": event_id,
         "ce-type": "florin.order.failed",
         "ce-source": "order_svc",
-        "ce-subject": "ord_poison",
+        "ce-subject": "order/ord_poison",
         "florin-attempt": "1",
     }
     await client.jetstream().publish("florin.order.order_failed.0", b"\xff\xff", headers=headers)

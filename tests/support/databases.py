@@ -50,6 +50,10 @@ class ServiceDatabases:
         )
         return self._database(name)
 
+    def empty(self, package: str) -> ServiceDatabase:
+        """Return a database of `package` without a table; its service's role has its name."""
+        return self._empty(f"{_name_of(package)}_empty_{next(self._numbers)}")
+
     def drop(self, database: ServiceDatabase) -> None:
         """Delete a database and its roles, whoever is still connected."""
         self._postgres.execute(
@@ -58,15 +62,17 @@ class ServiceDatabases:
         )
 
     def _migrated(self, package: str) -> ServiceDatabase:
-        name = "florin_" + package.rpartition(".")[2].removesuffix("_svc")
+        database = self._empty(_name_of(package))
+        migrations.upgrade(package, database.owner_url)
+        return database
+
+    def _empty(self, name: str) -> ServiceDatabase:
         self._postgres.execute(
             f"CREATE ROLE {name} LOGIN",
             f"CREATE ROLE {name}_owner LOGIN",
             f"CREATE DATABASE {name} OWNER {name}_owner",
         )
-        database = self._database(name)
-        migrations.upgrade(package, database.owner_url)
-        return database
+        return self._database(name)
 
     def _database(self, name: str) -> ServiceDatabase:
         return ServiceDatabase(
@@ -75,3 +81,7 @@ class ServiceDatabases:
             owner_url=self._postgres.url_of(f"{name}_owner", name),
             superuser_url=self._postgres.url_of("florin", name),
         )
+
+
+def _name_of(package: str) -> str:
+    return "florin_" + package.rpartition(".")[2].removesuffix("_svc")

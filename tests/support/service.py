@@ -20,7 +20,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from kit.messaging.bus import Bus, Envelope
-from kit.messaging.events import EventType, event_type
+from kit.messaging.events import Aggregate, EventType, event_type
 from kit.messaging.pump import Pump, Subscriptions
 from kit.messaging.step import Step
 from kit.runtime.context import Runtime
@@ -122,7 +122,7 @@ def envelope_of(
     message: Message,
     *,
     event_id: str = "",
-    aggregate_id: str = "",
+    aggregate: Aggregate | None = None,
     trail: Trail | None = None,
     attempt: int = 1,
     confirm_to: str = "confirm.test",
@@ -131,14 +131,14 @@ def envelope_of(
 
     Args:
         event_id: a fresh one if empty; give it to send the same event twice.
-        aggregate_id: the message's `order_id` if empty.
+        aggregate: the order that the message names, if it is not given.
     """
     kind = event_type(type(message))
     return Envelope(
         id=event_id or new_id("evt"),
         type=kind,
         source=f"{kind.owner}_svc",
-        aggregate_id=aggregate_id or str(getattr(message, "order_id", "")),
+        aggregate=aggregate or Aggregate("order", str(getattr(message, "order_id", ""))),
         payload=message.SerializeToString(),
         trail=trail or Trail("cor_test"),
         time=datetime.now(UTC),
@@ -152,7 +152,7 @@ def delivered(event: Message | Envelope) -> Msg:
     envelope = event if isinstance(event, Envelope) else envelope_of(event)
     return Msg(
         _client=Client(),
-        subject=envelope.type.subject(envelope.aggregate_id),
+        subject=envelope.type.subject(envelope.aggregate),
         data=envelope.payload,
         headers=envelope.headers(),
     )

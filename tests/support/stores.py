@@ -194,6 +194,14 @@ class Postgres(Store):
                 cursor.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
+    def dump(self, database: str) -> list[str]:
+        """Return everything that is in a database, line by line: definitions, rights and rows."""
+        program = [str(self._bin / "pg_dump"), self.url_of("florin", database), "--no-owner"]
+        dumped = subprocess.run(program, check=True, capture_output=True, text=True, timeout=60.0)
+        # Each dump names a secret of its own, between which psql takes no commands.
+        secrets = ("\\restrict", "\\unrestrict")
+        return [line for line in dumped.stdout.splitlines() if not line.startswith(secrets)]
+
 
 class Nats(Store):
     """A NATS server with JetStream."""

@@ -24,7 +24,7 @@ message, the attributes are headers.
 | `ce-id` | event id, `evt_…`; what consumers remember it by |
 | `ce-type` | `florin.` and the type below |
 | `ce-source` | the service that emits it |
-| `ce-subject` | the order it belongs to |
+| `ce-subject` | what it belongs to, kind and id: `order/ord_…` |
 | `ce-time` | when its producer committed it |
 | `florin-correlation-id`, `traceparent` | join it to its checkout |
 | `florin-attempt` | 1, and one more for each resend |
@@ -32,8 +32,8 @@ message, the attributes are headers.
 | `florin-confirm-to` | subject on which the sender waits for confirmations |
 | `Nats-Msg-Id` | the event id, with `#` and the attempt for a resend |
 
-The last token of a subject is the shard, 0 to {SHARDS - 1}: a hash of the order id, so that the events of
-one order stay in order however many replicas there are."""
+The last token of a subject is the shard, 0 to {SHARDS - 1}: a hash of the id in `ce-subject`, so that the
+events of one order stay in order however many replicas there are."""
 
 
 def render() -> str:

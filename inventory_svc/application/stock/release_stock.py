@@ -10,7 +10,7 @@ from florin.payment.v1.payment_events_pb2 import PaymentFailed
 from inventory_svc.application.ports import Scope
 from inventory_svc.domain.reservation import Reservation, Status, of_order
 from inventory_svc.domain.stock import combined, give_back
-from kit.messaging.events import NewEvent, Received
+from kit.messaging.events import Aggregate, NewEvent, Received
 
 
 async def release_stock(scope: Scope, failed: Sequence[Received[PaymentFailed]]) -> list[NewEvent]:
@@ -43,4 +43,4 @@ def _released(event: Received[PaymentFailed], reservation: Reservation) -> NewEv
         version=reservation.version,
         reason=event.message.reason,
     )
-    return NewEvent(message, reservation.order_id, event.trail)
+    return NewEvent(message, Aggregate("order", reservation.order_id), event.trail)

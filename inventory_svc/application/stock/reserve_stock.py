@@ -10,7 +10,7 @@ from florin.order.v1.order_events_pb2 import OrderPlaced
 from inventory_svc.application.ports import Scope
 from inventory_svc.domain.reservation import Reservation
 from inventory_svc.domain.stock import Lines, ProductKey, Refused, allot, combined, hold, total
-from kit.messaging.events import NewEvent, Received
+from kit.messaging.events import Aggregate, NewEvent, Received
 
 
 async def reserve_stock(scope: Scope, placed: Sequence[Received[OrderPlaced]]) -> list[NewEvent]:
@@ -55,10 +55,10 @@ def _reserved(event: Received[OrderPlaced], reservation: Reservation) -> NewEven
         version=reservation.version,
         charge=event.message.charge,
     )
-    return NewEvent(message, reservation.order_id, event.trail)
+    return NewEvent(message, Aggregate("order", reservation.order_id), event.trail)
 
 
 def _rejected(event: Received[OrderPlaced], refused: Refused) -> NewEvent:
     order_id = event.message.order_id
     message = StockRejected(order_id=order_id, reason=refused.reason.value, skus=refused.skus)
-    return NewEvent(message, order_id, event.trail)
+    return NewEvent(message, Aggregate("order", order_id), event.trail)

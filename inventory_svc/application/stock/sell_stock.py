@@ -10,7 +10,7 @@ from florin.payment.v1.payment_events_pb2 import PaymentCaptured
 from inventory_svc.application.ports import Scope
 from inventory_svc.domain.reservation import Reservation, Status, of_order
 from inventory_svc.domain.stock import StockChange, StockGone, allot, combined, hold, sell, total
-from kit.messaging.events import NewEvent, Received
+from kit.messaging.events import Aggregate, NewEvent, Received
 
 
 async def sell_stock(scope: Scope, captured: Sequence[Received[PaymentCaptured]]) -> list[NewEvent]:
@@ -62,4 +62,4 @@ def _sold(event: Received[PaymentCaptured], reservation: Reservation) -> NewEven
     message = StockSold(
         order_id=reservation.order_id, reservation_id=reservation.id, version=reservation.version
     )
-    return NewEvent(message, reservation.order_id, event.trail)
+    return NewEvent(message, Aggregate("order", reservation.order_id), event.trail)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from florin.common.v1.charge_pb2 import AUTOMATIC, ChargeInstruction, StockLine
 from florin.order.v1.order_events_pb2 import OrderPlaced
 
-from kit.messaging.events import NewEvent
+from kit.messaging.events import Aggregate, NewEvent
 from kit.values.errors import FlorinError
 from kit.values.trail import Trail
 from order_svc.application.ports import Catalogue, Scope, TimelineStep
@@ -81,7 +81,9 @@ async def place_orders(
         return results, []
     await scope.orders.add(orders)
     await scope.orders.record([_placed_step(order) for order in orders])
-    return results, [NewEvent(order_placed(order), order.id, order.trail) for order in orders]
+    return results, [
+        NewEvent(order_placed(order), Aggregate("order", order.id), order.trail) for order in orders
+    ]
 
 
 def _accept(scope: Scope, checkout: Checkout, quoted: Quote) -> Order:

@@ -21,7 +21,7 @@ from florin.payment.v1.payment_events_pb2 import (
     PaymentRequiresAction,
 )
 
-from kit.messaging.events import NewEvent, Received, event_type
+from kit.messaging.events import Aggregate, NewEvent, Received, event_type
 from kit.values.errors import NotFound
 from kit.values.trail import Trail
 from order_svc.application.checkout.place_orders import charge_of, stock_lines_of
@@ -151,6 +151,7 @@ def _end_step(order: Order, trail: Trail) -> TimelineStep:
 
 def _announcement(order: Order, trail: Trail) -> NewEvent:
     handed_on = replace(trail, correlation_id=order.trail.correlation_id)
+    aggregate = Aggregate("order", order.id)
     if order.status is Status.COMPLETED:
         completed = OrderCompleted(
             order_id=order.id,
@@ -159,8 +160,8 @@ def _announcement(order: Order, trail: Trail) -> NewEvent:
             charge=charge_of(order),
             lines=stock_lines_of(order),
         )
-        return NewEvent(completed, order.id, handed_on)
+        return NewEvent(completed, aggregate, handed_on)
     failed = OrderFailed(
         order_id=order.id, version=order.version, reason=order.reason, charge=charge_of(order)
     )
-    return NewEvent(failed, order.id, handed_on)
+    return NewEvent(failed, aggregate, handed_on)

@@ -9,16 +9,14 @@ from kit.store.database import Connection, Database
 from kit.values.trail import Trail
 from payment_svc.application.ports import Webhook
 from payment_svc.domain.payment import Payment, Status
+from payment_svc.domain.schedule import BETWEEN_LOOK_UPS, FIRST_LOOK_UP_S, next_look_up_s
 
 _COLUMNS: Final = (
     "id, order_id, merchant_id, customer_id, amount, fee_amount, tax_amount, currency,"
     " payment_method_id, psp, correlation_id, traceparent, created_at, updated_at, status,"
     " amount_captured, amount_refunded, coalesce(psp_reference, ''), reason, decline_code, failure_message,"
-    " next_action_type, next_action_url, attempt, version"
+    " next_action_type, next_action_url, attempt, look_ups, version"
 )
-
-# Longer than a call to the PSP may take, so that nobody asks while the answer may still come.
-_FIRST_LOOKUP_AFTER_S: Final = 8.0
 
 _INSERT: Final = """
 INSERT INTO payments (id, order_id, merchant_id, customer_id, status, amount, fee_amount, tax_amount,
@@ -32,30 +30,26 @@ ON CONFLICT (order_id) DO NOTHING
 RETURNING id
 """
 
-# A payment without an answer is looked up soon, then less and less often. One that waits for its buyer is
-# looked up, too: its webhook may have been lost, and the buyer may never come back.
 _SAVE: Final = """
 UPDATE payments p SET
     status = n.status, amount_captured = n.amount_captured, psp_reference = nullif(n.psp_reference, ''),
     reason = n.reason, decline_code = n.decline_code, failure_message = n.failure_message,
     next_action_type = n.next_action_type, next_action_url = n.next_action_url, version = n.version,
     updated_at = n.updated_at,
-    look_up_at = CASE
-        WHEN n.status = 'UNKNOWN'
-            THEN now() + make_interval(secs => least(0.25 * power(2, least(look_ups, 8)), 60))
-        WHEN n.status IN ('PROCESSING', 'REQUIRES_ACTION') THEN now() + interval '60 seconds' END
+    look_up_at = now() + make_interval(secs => n.next_look_up_s)
 FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
-    %s::text[], %s::bigint[], %s::timestamptz[])
+    %s::text[], %s::bigint[], %s::timestamptz[], %s::float8[])
     AS n (id, status, amount_captured, psp_reference, reason, decline_code, failure_message,
-          next_action_type, next_action_url, version, updated_at)
+          next_action_type, next_action_url, version, updated_at, next_look_up_s)
 WHERE p.id = n.id
 """
 
 _CLAIM: Final = f"""
 UPDATE payments SET look_ups = look_ups + 1,
-    look_up_at = now() + make_interval(secs => greatest(%s, least(power(2, least(look_ups, 8)), 60)))
+    look_up_at = now() + make_interval(secs =>
+        (%(pauses)s::float8[])[least(look_ups + 1, cardinality(%(pauses)s::float8[]))])
 WHERE id IN (SELECT id FROM payments WHERE look_up_at <= now()
-             ORDER BY look_up_at LIMIT %s FOR UPDATE SKIP LOCKED)
+             ORDER BY look_up_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 RETURNING {_COLUMNS}
 """
 
@@ -85,7 +79,8 @@ def _payment(row: Sequence[Any]) -> Payment:
         next_action_type=row[21],
         next_action_url=row[22],
         attempt=row[23],
-        version=row[24],
+        look_ups=row[24],
+        version=row[25],
     )
 
 
@@ -100,7 +95,7 @@ class PostgresPayments:
         cursor = await self._connection.execute(
             _INSERT,
             (
-                _FIRST_LOOKUP_AFTER_S,
+                FIRST_LOOK_UP_S,
                 [p.id for p in payments],
                 [p.order_id for p in payments],
                 [p.merchant_id for p in payments],
@@ -149,6 +144,7 @@ class PostgresPayments:
                 [p.next_action_url for p in payments],
                 [p.version for p in payments],
                 [p.updated_at for p in payments],
+                [next_look_up_s(p) for p in payments],
             ),
         )
 
@@ -194,5 +190,6 @@ class PostgresPaymentReader:
     async def claim_undecided(self, *, limit: int, lease_s: float) -> list[Payment]:
         """Return payments whose time to be looked up has come, and put off their next time by the lease."""
         async with self._database.connection() as connection:
-            cursor = await connection.execute(_CLAIM, (lease_s, limit))
+            pauses = [max(lease_s, pause_s) for pause_s in BETWEEN_LOOK_UPS.seconds]
+            cursor = await connection.execute(_CLAIM, {"pauses": pauses, "limit": limit})
             return [_payment(row) for row in await cursor.fetchall()]

@@ -14,7 +14,7 @@ from florin.payment.v1.payment_events_pb2 import (
 )
 from opentelemetry.trace import SpanKind
 
-from kit.messaging.events import NewEvent
+from kit.messaging.events import Aggregate, NewEvent
 from kit.observe import telemetry
 from kit.values.errors import IllegalMove
 from payment_svc.application.ports import Scope
@@ -76,15 +76,16 @@ def _announce(payment: Payment, fact: PspFact) -> list[NewEvent]:
     message = _message(payment)
     if message is None:
         return []
+    order = Aggregate("order", payment.order_id)
     if fact.source is Source.ANSWER:
-        return [NewEvent(message, payment.order_id, payment.trail)]
+        return [NewEvent(message, order, payment.trail)]
     with telemetry.span(
         f"payment {payment.status.value.lower()} by {fact.source.value}",
         payment.trail,
         SpanKind.INTERNAL,
         {"payment_id": payment.id, "order_id": payment.order_id},
     ) as trail:
-        return [NewEvent(message, payment.order_id, trail)]
+        return [NewEvent(message, order, trail)]
 
 
 def _message(payment: Payment) -> PaymentCaptured | PaymentFailed | PaymentRequiresAction | None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 
-from kit.messaging.events import NewEvent, Received
+from kit.messaging.events import Aggregate, NewEvent, Received
 from kit.messaging.pump import Subscriptions
 from kit.messaging.step import Step
 from kit.runtime.context import Runtime
@@ -26,7 +26,8 @@ async def record_effects(step: Step, completed: Sequence[Received[OrderCompleted
         (POISONED, [event.message.order_id for event in completed]),
     )
     return [
-        NewEvent(OrderFailed(order_id=e.message.order_id), e.message.order_id, e.trail) for e in completed
+        NewEvent(OrderFailed(order_id=id_), Aggregate("order", id_), trail)
+        for id_, trail in [(event.message.order_id, event.trail) for event in completed]
     ]
 
 

@@ -13,12 +13,13 @@ from nats.js.client import JetStreamContext
 
 from kit.messaging import outbox as outbox_module
 from kit.messaging.bus import FETCH_SIZE, STREAM, Bus, Pull
-from kit.messaging.events import NewEvent, event_type, event_types
+from kit.messaging.events import Aggregate, NewEvent, event_type, event_types
 from kit.messaging.pump import Pump
 from kit.messaging.step import Step
 from kit.runtime.context import Runtime
 from kit.runtime.settings import ContextSettings
 from kit.values.ids import new_id
+from kit.values.pauses import Pauses
 from kit.values.trail import Trail
 from roster import ROSTER
 from tests.integration.kit.sample import SAMPLE, SUBSCRIPTIONS, effects, execute, itself, rows
@@ -164,7 +165,8 @@ class Shop:
 
     async def complete(self, *order_ids: str) -> None:
         async def body(step: Step) -> None:
-            step.emit([NewEvent(OrderCompleted(order_id=o), o, Trail("cor_1")) for o in order_ids])
+            trail = Trail("cor_1")
+            step.emit([NewEvent(OrderCompleted(order_id=o), Aggregate("order", o), trail) for o in order_ids])
 
         await self.sender.steps.take(body)
 
@@ -202,7 +204,7 @@ async def shop(
     service_database: Callable[[str], ServiceDatabase],
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Shop]:
-    monkeypatch.setattr(outbox_module, "MAX_RESEND_INTERVAL_S", 1.0)
+    monkeypatch.setattr(outbox_module, "RESEND_PAUSES", Pauses((5.0, 1.0)))
     sender_url, receiver_url = service_database(SAMPLE).url, service_database(SAMPLE).url
     async with (
         real_runtime("order_svc", sender_url, own_nats.url) as sender,

@@ -9,8 +9,8 @@ from florin.inventory.v1.inventory_events_pb2 import StockReserved
 from florin.order.v1.order_events_pb2 import OrderCompleted
 
 from kit.messaging.bus import Envelope
-from kit.messaging.events import NewEvent, event_type
-from kit.messaging.outbox import MAX_RESEND_INTERVAL_S, RESEND_DAYS, Outbox
+from kit.messaging.events import Aggregate, NewEvent, event_type
+from kit.messaging.outbox import RESEND_DAYS, RESEND_PAUSES, Outbox
 from kit.messaging.step import Step
 from kit.runtime.context import Runtime
 from kit.values.clock import system_clock
@@ -20,6 +20,7 @@ from roster import ROSTER
 from tests.integration.kit.sample import execute, rows
 from tests.support.service import RecordingBus, opened, recorded
 
+ORDER = Aggregate("order", "ord_1")
 TRAIL = Trail("cor_1", f"00-{'a' * 32}-{'b' * 16}-01")
 
 MAKE_DUE = "UPDATE outbox SET next_send_at = now()"
@@ -29,7 +30,7 @@ async def emit(runtime: Runtime, *order_ids: str) -> list[Envelope]:
     """Emit OrderCompleted (one consumer: notification_svc) and return what was published."""
 
     async def body(step: Step) -> None:
-        step.emit([NewEvent(OrderCompleted(order_id=o), o, TRAIL) for o in order_ids])
+        step.emit([NewEvent(OrderCompleted(order_id=o), Aggregate("order", o), TRAIL) for o in order_ids])
 
     await runtime.steps.take(body)
     return recorded(runtime).take()
@@ -37,7 +38,7 @@ async def emit(runtime: Runtime, *order_ids: str) -> list[Envelope]:
 
 async def test_events_are_published_after_the_commit_and_never_without_it(runtime: Runtime) -> None:
     async def abandoned(step: Step) -> None:
-        step.emit([NewEvent(OrderCompleted(order_id="ord_1"), "ord_1", TRAIL)])
+        step.emit([NewEvent(OrderCompleted(order_id="ord_1"), ORDER, TRAIL)])
         step.after_commit(lambda: pytest.fail("nothing was committed"))
         raise RuntimeError("changed my mind")
 
@@ -54,7 +55,7 @@ async def test_events_are_published_after_the_commit_and_never_without_it(runtim
 
 async def test_what_everyone_has_confirmed_is_deleted_and_what_one_has_not_stays(runtime: Runtime) -> None:
     async def body(step: Step) -> None:
-        step.emit([NewEvent(StockReserved(order_id="ord_1"), "ord_1", TRAIL)])
+        step.emit([NewEvent(StockReserved(order_id="ord_1"), ORDER, TRAIL)])
 
     await runtime.steps.take(body)
     [event] = recorded(runtime).take()
@@ -75,6 +76,7 @@ async def test_an_unconfirmed_event_is_sent_again_under_a_new_message_id(runtime
     assert await runtime.outbox.resend_due() == 1
     [second] = recorded(runtime).take()
     assert (second.id, second.payload, second.trail) == (first.id, first.payload, first.trail)
+    assert second.aggregate == first.aggregate == ORDER
     assert second.attempt == 2
     assert second.headers()["Nats-Msg-Id"] != first.headers()["Nats-Msg-Id"]
     assert second.headers()["ce-id"] == first.headers()["ce-id"]
@@ -101,17 +103,14 @@ async def test_an_event_that_was_never_published_is_sent_by_whoever_comes_next(r
 
 
 async def test_pauses_between_sends_grow_to_a_limit(runtime: Runtime) -> None:
+    due = "SELECT round(extract(epoch FROM next_send_at - now()))::int FROM outbox"
     await emit(runtime, "ord_1")
-    pauses = []
-    for _ in range(8):
+    pauses = await rows(runtime, due)
+    for _ in range(6):
         await execute(runtime, MAKE_DUE)
         await runtime.outbox.resend_due()
-        [(pause,)] = await rows(
-            runtime, "SELECT round(extract(epoch FROM next_send_at - now()))::int FROM outbox"
-        )
-        pauses.append(pause)
-    assert pauses == sorted(pauses)  # type: ignore[type-var]
-    assert pauses[-1] == MAX_RESEND_INTERVAL_S
+        pauses += await rows(runtime, due)
+    assert pauses == [(RESEND_PAUSES.after(earlier),) for earlier in range(7)]
 
 
 async def test_several_relays_never_send_the_same_event_at_the_same_time(runtime: Runtime) -> None:

@@ -12,11 +12,12 @@ from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 
 from kit.messaging import inbox
 from kit.messaging.bus import Envelope
-from kit.messaging.events import NewEvent, Received
+from kit.messaging.events import Aggregate, NewEvent, Received
 from kit.messaging.pump import MAX_ATTEMPTS, Pump
 from kit.messaging.step import Step, to_the_end
 from kit.store.database import Database
 from kit.values.ids import new_id
+from kit.values.trail import Trail
 from tests.conftest import RecordingRuntimeFactory
 from tests.integration.kit.sample import POISONED, SAMPLE, SUBSCRIPTIONS, effects, execute, itself, rows
 from tests.support.databases import ServiceDatabases
@@ -96,10 +97,11 @@ async def test_an_event_that_keeps_failing_becomes_a_dead_letter_and_is_confirme
     await shop.when(bad, completed("ord_1"), times=MAX_ATTEMPTS - 1)
     assert await shop.rows("SELECT * FROM dead_letters") == []
     await shop.when(bad, times=MAX_ATTEMPTS)
-    [(event_id, type_, order_id, payload, attempts, error)] = await shop.rows(
-        "SELECT event_id, type, aggregate_id, payload, attempts, error FROM dead_letters"
+    [(event_id, type_, about, payload, attempts, error)] = await shop.rows(
+        "SELECT event_id, type, aggregate, payload, attempts, error FROM dead_letters"
     )
-    assert (event_id, type_, order_id, attempts) == (bad.id, "order.completed", POISONED, MAX_ATTEMPTS)
+    assert (event_id, type_, about) == (bad.id, "order.completed", f"order/{POISONED}")
+    assert attempts == MAX_ATTEMPTS
     assert bytes(payload) == bad.payload
     assert "effects_times_check" in error
     assert bad.id in confirmed(shop.runtime), "its sender can stop"
@@ -214,7 +216,8 @@ async def test_a_conflict_is_run_again_and_only_its_last_run_counts(runtime: Rec
     async def conflicting(step: Step) -> int:
         nonlocal runs
         runs += 1
-        step.emit([NewEvent(OrderFailed(order_id=f"ord_{runs}"), "ord", envelope_of(OrderFailed()).trail)])
+        failed = OrderFailed(order_id=f"ord_{runs}")
+        step.emit([NewEvent(failed, Aggregate("order", f"ord_{runs}"), Trail("cor_1"))])
         await step.connection.execute("INSERT INTO effects VALUES (%s, 1)", (f"run {runs}",))
         if runs < 3:
             raise psycopg.errors.SerializationFailure("could not serialize access")
@@ -222,7 +225,7 @@ async def test_a_conflict_is_run_again_and_only_its_last_run_counts(runtime: Rec
 
     assert await runtime.steps.take(conflicting) == 3
     assert await effects(runtime) == ["run 3"]
-    assert [envelope.aggregate_id for envelope in recorded(runtime).take()] == ["ord"]
+    assert [envelope.aggregate.id for envelope in recorded(runtime).take()] == ["ord_3"]
 
 
 async def test_a_real_serialisation_failure_is_retried_until_both_transactions_have_counted(

@@ -9,6 +9,13 @@ from tests.integration.ledger_svc.books import Ledger, transfer
 
 BOOKS = ("journals", "entries", "entries_0", "snapshots", "seals", "accounts", "balance_headers")
 
+# Anyone who may read the books may check them.
+CHECKS = {"balance_of", "seal_hash", "shard_digests", "verify_seals"}
+CALLABLE = """
+SELECT proname FROM pg_proc
+WHERE pronamespace = 'public'::regnamespace AND has_function_privilege('{}', oid, 'EXECUTE')
+"""
+
 SLIPPED_IN = """
 INSERT INTO entries (account_id, journal_id, amount, txid)
 SELECT account_id, journal_id, 1, txid FROM entries WHERE seq = 3
@@ -54,6 +61,18 @@ async def test_the_service_cannot_write_the_books_by_itself(ledger: Ledger, tabl
 async def test_the_service_cannot_change_the_books_by_itself(ledger: Ledger, statement: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         await ledger.rows(ledger.urls.url, statement)
+
+
+@pytest.mark.parametrize(
+    ("who", "may_call"),
+    [
+        ("public", CHECKS),
+        ("florin_ledger", CHECKS | {"post_journals", "close_books"}),
+    ],
+)
+async def test_who_may_call_what(ledger: Ledger, who: str, may_call: set[str]) -> None:
+    rows = await ledger.rows(ledger.urls.superuser_url, CALLABLE.format(who))
+    assert {name for (name,) in rows} == may_call
 
 
 @pytest.mark.parametrize("table", BOOKS)

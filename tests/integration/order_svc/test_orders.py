@@ -144,8 +144,8 @@ async def test_money_for_an_order_that_failed_is_kept_for_a_person(counter: Coun
     late = envelope_of(PaymentCaptured(order_id=order_id, payment_id="pay_1"))
     await counter.when(late, times=MAX_ATTEMPTS)
     counter.then_nothing()
-    [(about, error)] = await counter.rows("SELECT aggregate_id, error FROM dead_letters")
-    assert about == order_id
+    [(about, error)] = await counter.rows("SELECT aggregate, error FROM dead_letters")
+    assert about == f"order/{order_id}"
     assert "FAILED" in error
     assert (await counter.order(order_id)).status is Status.FAILED
 

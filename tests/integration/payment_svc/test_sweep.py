@@ -31,6 +31,20 @@ async def test_an_unknown_payment_is_looked_up_at_once(till: Till) -> None:
     assert due <= 0.25
 
 
+async def test_a_payment_that_stays_unknown_is_given_more_time_after_each_look_up(till: Till) -> None:
+    [payment] = await till.begin("ord_1")
+    waiting = PspFact(payment.id, Status.PROCESSING, Source.LOOKUP, psp_reference="pi_1")
+    unknown = PspFact(payment.id, Status.UNKNOWN, Source.ANSWER)
+    pauses: list[float] = []
+    for _ in range(4):
+        await till.learn(unknown)
+        pauses.append(await seconds_until_due(till, payment) or 0)
+        await till.make_due(payment)
+        await till.reader.claim_undecided(limit=10, lease_s=15.0)
+        await till.learn(waiting)
+    assert pauses == pytest.approx([0.25, 0.5, 1, 2], abs=0.2)
+
+
 @pytest.mark.parametrize("word", [Status.UNKNOWN, Status.PROCESSING, Status.REQUIRES_ACTION])
 async def test_every_undecided_payment_is_looked_up_some_time(till: Till, word: Status) -> None:
     """A webhook may never come: paid after the tab was closed, and never an order (saleor-docs #990)."""

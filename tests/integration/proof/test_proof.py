@@ -25,13 +25,13 @@ NAMES: Final = [
 ]
 
 _LETTER: Final = """
-INSERT INTO dead_letters (id, consumer, event_id, type, aggregate_id, payload, headers, error, attempts)
-VALUES ('dl_1', 'notification_svc', 'evt_1', 'order.completed', 'ord_a', '', '{}', 'mailbox full', 8)
+INSERT INTO dead_letters (id, consumer, event_id, type, aggregate, payload, headers, error, attempts)
+VALUES ('dl_1', 'notification_svc', 'evt_1', 'order.completed', 'order/ord_a', '', '{}', 'mailbox full', 8)
 """
 _OUTBOX: Final = """
 INSERT INTO outbox
-    (event_id, type, aggregate_id, payload, correlation_id, traceparent, created_at, next_send_at)
-VALUES ('evt_9', 'stock.reserved', 'ord_a', '', '', '', now() - interval '2 min', now())
+    (event_id, type, aggregate, payload, correlation_id, traceparent, created_at, next_send_at)
+VALUES ('evt_9', 'stock.reserved', 'order/ord_a', '', '', '', now() - interval '2 min', now())
 """
 _FALSE_SNAPSHOT: Final = """
 INSERT INTO snapshots SELECT id, '999999999', 5, 2 FROM accounts WHERE kind = 'card'

@@ -20,7 +20,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str
     monkeypatch.syspath_prepend(tmp_path)
     write("shop_svc/__init__.py", "")
     write("shop_svc/domain.py", "")
-    write("shop_svc/migrations/0001_initial.sql", "CREATE TABLE orders ()")
+    write("shop_svc/migrations/0001_initial/up.sql", "CREATE TABLE orders ()")
     return write
 
 
@@ -30,11 +30,20 @@ def test_a_changed_or_new_migration_changes_the_fingerprint(
     first = migrations.digest("shop_svc")
     write("shop_svc/domain.py", "TAX = 19")
     assert migrations.digest("shop_svc") == first
-    write("shop_svc/migrations/0002_more.sql", "CREATE TABLE lines ()")
+    write("shop_svc/migrations/functions/sell.sql", "CREATE FUNCTION sell()")
     second = migrations.digest("shop_svc")
     assert second != first
-    write("shop_svc/migrations/0002_more.sql", "CREATE TABLE order_lines ()")
+    write("shop_svc/migrations/functions/sell.sql", "CREATE FUNCTION sell(integer)")
     assert migrations.digest("shop_svc") not in {first, second}
+
+
+def test_so_does_a_change_of_the_messaging_tables(
+    write: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "_folder", lambda package: tmp_path / package)
+    first = migrations.digest("shop_svc")
+    write("kit/store/migrations/0001_messaging/up.sql", "CREATE TABLE outbox ()")
+    assert migrations.digest("shop_svc") != first
 
 
 def test_a_service_that_is_not_installed_is_named() -> None:

@@ -1,1 +1,0 @@
-"""Alembic migrations of `florin_notification`."""

@@ -1,5 +1,0 @@
-"""Alembic's entry."""
-
-from kit.store import migrations
-
-migrations.run_environment()
