@@ -21,8 +21,8 @@ from bench.load import ANSWER_DEADLINE_S, Answers, Assignment
 from bench.percentiles import Percentiles
 from bench.search import Probe, mean_open
 from bench.window import Window
-from runner.errors import CommandError
 from runner.settings import checkout_root
+from terminal.errors import CommandError
 
 _ACCEPTED: Final = 202
 

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 
 from client import ApiError, EdgeClient, PspSimulator, StillOpen
 from runner import secrets, tokens
-from runner.errors import EXIT_NOT_RUNNING, CommandError
 from runner.settings import Settings
+from terminal.errors import EXIT_NOT_RUNNING, CommandError
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ import typer
 from pydantic import ValidationError
 
 from florin_cli import commands
-from runner.errors import EXIT_INTERRUPTED, EXIT_USAGE, CommandError
+from terminal.errors import EXIT_INTERRUPTED, EXIT_USAGE, CommandError
 from terminal.output import print_error
 
 

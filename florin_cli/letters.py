@@ -18,8 +18,8 @@ from psycopg.rows import class_row
 from kit.messaging.events import EventType, event_type
 from kit.messaging.outbox import RESEND_DAYS
 from runner import control, databases, postgres, secrets
-from runner.errors import CommandError
 from runner.settings import SERVICE_NAMES, ServiceName, Settings
+from terminal.errors import CommandError
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 

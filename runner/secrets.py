@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from runner.errors import CommandError
 from runner.settings import SERVICE_NAMES, Settings
+from terminal.errors import CommandError
 
 # 192 bits: nobody guesses it, and it still fits on a line of a connection string.
 _ENTROPY_BYTES: Final = 24

@@ -16,8 +16,8 @@ from bench.ground import Ground
 from bench.plan import Plan
 from bench.report import as_json
 from bench.tables import print_report
-from runner.errors import EXIT_FAILED
 from runner.state import State
+from terminal.errors import EXIT_FAILED
 from terminal.output import JsonOption, print_json, stderr
 
 app = typer.Typer()

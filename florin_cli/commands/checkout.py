@@ -11,9 +11,9 @@ from rich.markup import escape
 from client import DEFAULT_DEADLINE_S, Accepted, Cart, EdgeClient, Order
 from client import local as calls
 from demo import shelf as catalogue
-from runner.errors import EXIT_FAILED, EXIT_USAGE, CommandError
 from runner.settings import Settings
 from terminal import sheets
+from terminal.errors import EXIT_FAILED, EXIT_USAGE, CommandError
 from terminal.output import JsonOption, print_json, stderr, stdout
 
 app = typer.Typer()

@@ -13,8 +13,8 @@ from demo import report
 from demo.bars import Bars
 from demo.stage import set_stage
 from demo.telling import tell
-from runner.errors import EXIT_FAILED, EXIT_TERMINATED
 from runner.settings import Settings
+from terminal.errors import EXIT_FAILED, EXIT_TERMINATED
 from terminal.output import JsonOption, print_json, stderr
 
 app = typer.Typer()

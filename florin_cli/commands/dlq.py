@@ -11,9 +11,9 @@ from rich.table import Table
 
 from florin_cli import letters
 from florin_cli.letters import Letter
-from runner.errors import CommandError
 from runner.settings import Settings
 from terminal import sheets
+from terminal.errors import CommandError
 from terminal.output import JsonOption, print_json, stdout
 
 app = typer.Typer(

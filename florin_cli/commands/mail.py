@@ -15,8 +15,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from runner.errors import CommandError
 from runner.settings import Settings
+from terminal.errors import CommandError
 from terminal.output import JsonOption, print_json, stdout
 
 app = typer.Typer()

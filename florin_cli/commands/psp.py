@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from client import local as calls
-from runner.errors import EXIT_USAGE, CommandError
 from runner.settings import Settings
 from terminal import sheets
+from terminal.errors import EXIT_USAGE, CommandError
 from terminal.output import JsonOption, print_json, stdout
 
 app = typer.Typer(name="psp", help="See and change how the PSP simulator behaves.", no_args_is_help=True)

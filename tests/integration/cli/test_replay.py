@@ -20,8 +20,8 @@ from kit.messaging.events import NewEvent, Received
 from kit.messaging.pump import MAX_ATTEMPTS, Subscriptions
 from kit.runtime.service import Runtime
 from kit.values.trail import Trail
-from runner.errors import CommandError
 from runner.settings import Settings
+from terminal.errors import CommandError
 from tests.conftest import RecordingRuntimeFactory
 from tests.support.databases import ServiceDatabase
 from tests.support.service import envelope_of, handle, opened, recorded

@@ -10,7 +10,7 @@ import pytest
 from client import ApiError, FieldProblem, StillOpen
 from client import local as calls
 from client.errors import UNREADABLE, decode_error
-from runner.errors import EXIT_NOT_RUNNING, CommandError
+from terminal.errors import EXIT_NOT_RUNNING, CommandError
 
 
 def detail(kind: str, **fields: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from florin_cli import __main__ as cli
-from runner.errors import EXIT_NOT_RUNNING, EXIT_USAGE, CommandError
+from terminal.errors import EXIT_NOT_RUNNING, EXIT_USAGE, CommandError
 
 
 def florin(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

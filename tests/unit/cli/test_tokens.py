@@ -10,8 +10,8 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from runner import secrets, tokens
-from runner.errors import CommandError
 from runner.settings import Settings
+from terminal.errors import CommandError
 
 
 @pytest.fixture
