@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from bench import carts
 from bench.ground import Ground
-from runner import tokens
+from runner.access import tokens
 from terminal.errors import CommandError
 
 # A unit price that is no round number shows rounding where there is any.

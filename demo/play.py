@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from client import ApiError, Cart, EdgeClient, Order, PspSimulator, StillOpen
-from client import local as calls
 from demo import shelf as catalogue
 from demo.scenarios import Act, Play, Scenario
 from demo.story import Seen, Turn
+from runner.access import clients
 from runner.settings import Settings
 
 # Several times what a PSP that hangs up costs (5 s, and the look-up).
@@ -45,7 +45,7 @@ async def perform(
 ) -> list[Seen]:
     """What came of each scenario; those of one act run at the same time."""
     turns: dict[str, list[Turn]] = {}
-    async with calls.psp(settings) as psp:
+    async with clients.psp(settings) as psp:
         for act in Act:
             playing = [scenario for scenario in scenarios if scenario.act is act]
             await psp.change(_PSP_CONFIG[act])
@@ -66,7 +66,7 @@ async def _look_back(
     settings: Settings, scenario: Scenario, turns: Sequence[Turn], charges: Counter[str]
 ) -> Seen:
     """Asks edge and PSP what they have, instead of believing the answers alone."""
-    async with calls.buyer(settings, _customer(scenario)) as edge:
+    async with clients.buyer(settings, _customer(scenario)) as edge:
         orders = (await edge.list_orders(page_size=100)).orders
     charged = sum(charges[order.id] for order in orders)
     return Seen(scenario, tuple(turns), orders=len(orders), charges=charged)
@@ -75,7 +75,7 @@ async def _look_back(
 async def _play(
     settings: Settings, psp: PspSimulator, scenario: Scenario, on_progress: Progress
 ) -> list[Turn]:
-    async with calls.buyer(settings, _customer(scenario)) as edge:
+    async with clients.buyer(settings, _customer(scenario)) as edge:
         if scenario.play is Play.BUY_WITH_ONE_KEY:
             turns = await _buy_with_one_key(edge, scenario)
             on_progress(scenario.times)

@@ -16,7 +16,7 @@ from demo.stage import Stage
 from demo.story import Mails, Seen, Story
 from kit.values.money import format_minor
 from proof import Proof
-from terminal import sheets
+from terminal import tables
 
 # Lines longer than this are hard to read; shorter ones break ids apart.
 _MAX_WIDTH: Final = 100
@@ -138,7 +138,7 @@ def _example(story: Story) -> list[RenderableType]:
     return [
         _heading("The way of one order (florin order timeline)"),
         Padding(f"[dim]{escape(told)}[/]", (1, 0)),
-        sheets.timeline(story.example_steps),
+        tables.timeline(story.example_steps),
     ]
 
 
@@ -196,4 +196,4 @@ def _where_next(stage: Stage) -> RenderableType:
     }
     if stage.data_is_kept:
         rows[str(data_dir)] = "logs and e-mails of this demo, until the next one"
-    return Group("", "Everything the demo started is stopped. Where to look next:", "", sheets.facts(rows))
+    return Group("", "Everything the demo started is stopped. Where to look next:", "", tables.facts(rows))

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 from client import Order, TimelineStep
-from client import local as calls
 from demo import mail, play
 from demo import shelf as catalogue
 from demo.bars import Bars
@@ -17,7 +16,8 @@ from demo.scenarios import SCENARIOS, THREE_D_SECURE
 from demo.stage import Stage
 from demo.story import Seen, Story
 from proof import SETTLING_S, Proof, prove
-from proof.local import audit_of
+from runner.access import clients
+from runner.access.audit import audit_of
 from runner.settings import Settings
 
 # The proof of so few orders takes a second; a machine that does much else gets a minute.
@@ -32,7 +32,7 @@ async def tell(stage: Stage, bars: Bars, *, start_s: float) -> Story:
     began_at = time.monotonic()
     settings = stage.settings
     bars.begin("Filling the shelf")
-    async with calls.merchant(settings, catalogue.MERCHANT) as merchant:
+    async with clients.merchant(settings, catalogue.MERCHANT) as merchant:
         await catalogue.stock_shelf(merchant)
     bars.begin("Buying", play.buyers_in(SCENARIOS))
     seen = await play.perform(settings, SCENARIOS, on_progress=bars.advance)
@@ -62,7 +62,7 @@ def _example(seen: Sequence[Seen]) -> Order | None:
 async def _timeline(settings: Settings, order: Order | None) -> list[TimelineStep]:
     if order is None:
         return []
-    async with calls.ops(settings) as edge:
+    async with clients.ops(settings) as edge:
         return await edge.timeline(order.id)
 
 

@@ -9,10 +9,10 @@ import typer
 from rich.markup import escape
 
 from client import DEFAULT_DEADLINE_S, Accepted, Cart, EdgeClient, Order
-from client import local as calls
 from demo import shelf as catalogue
+from runner.access import clients
 from runner.settings import Settings
-from terminal import sheets
+from terminal import calls, tables
 from terminal.errors import EXIT_FAILED, EXIT_USAGE, CommandError
 from terminal.output import JsonOption, print_json, stderr, stdout
 
@@ -52,7 +52,7 @@ def checkout(
     used_key = key or str(uuid.uuid4())
 
     async def buy() -> Order:
-        async with calls.buyer(settings, customer) as edge:
+        async with clients.buyer(settings, customer) as edge:
             cart = Cart(
                 merchant_id=merchant,
                 items=items,
@@ -72,7 +72,7 @@ def checkout(
     if as_json:
         print_json(order.document)
     else:
-        stdout.print(sheets.order_sheet(order))
+        stdout.print(tables.order(order))
         _tell_next(order)
     if order.status == "FAILED":
         raise typer.Exit(EXIT_FAILED)

@@ -8,12 +8,12 @@ import time
 
 import typer
 
-from client import local as calls
 from demo import report
 from demo.bars import Bars
 from demo.stage import set_stage
 from demo.telling import tell
 from runner.settings import Settings
+from terminal import calls
 from terminal.errors import EXIT_FAILED, EXIT_TERMINATED
 from terminal.output import JsonOption, print_json, stderr
 

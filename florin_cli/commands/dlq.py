@@ -12,7 +12,7 @@ from rich.table import Table
 from florin_cli import letters
 from florin_cli.letters import Letter
 from runner.settings import Settings
-from terminal import sheets
+from terminal import tables
 from terminal.errors import CommandError
 from terminal.output import JsonOption, print_json, stdout
 
@@ -56,7 +56,7 @@ def show(letter_id: LetterId, as_json: JsonOption = False) -> None:
         print_json(found.document())
         return
     stdout.print(
-        sheets.facts(
+        tables.facts(
             {
                 "dead letter": f"[bold]{found.id}[/]",
                 "state": found.outcome or "waits for a person",

@@ -9,12 +9,13 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
-from client import local as calls
 from demo import shelf as catalogue
 from runner import control
+from runner.access import clients
 from runner.secrets import secrets_file
 from runner.settings import Settings
 from runner.state import ProcessState, State
+from terminal import calls
 from terminal.output import stderr, stdout
 
 app = typer.Typer()
@@ -52,7 +53,7 @@ def up(
 
 async def _stock_shelf(settings: Settings) -> None:
     """So that there is something to buy; what is there already stays as it is."""
-    async with calls.merchant(settings, catalogue.MERCHANT) as merchant:
+    async with clients.merchant(settings, catalogue.MERCHANT) as merchant:
         await catalogue.stock_shelf(merchant)
 
 

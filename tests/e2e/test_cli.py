@@ -13,10 +13,10 @@ import nats
 import pytest
 
 from client import ENDED, ApiError, Cart, EdgeClient
-from client import local as calls
 from demo import shelf as catalogue
 from runner import control
 from runner import nats as broker
+from runner.access import clients
 from runner.testing import System
 from tests.support.waiting import eventually
 
@@ -50,14 +50,14 @@ class Terminal:
 @pytest.fixture
 async def florin(system: System) -> Terminal:
     """A terminal beside a system with the demo merchant's shelf."""
-    async with calls.merchant(system.settings, catalogue.MERCHANT) as merchant:
+    async with clients.merchant(system.settings, catalogue.MERCHANT) as merchant:
         await catalogue.stock_shelf(merchant)
     return Terminal(system)
 
 
 @pytest.fixture
 async def buyer(system: System) -> AsyncIterator[EdgeClient]:
-    async with calls.buyer(system.settings, f"cus_{uuid.uuid4().hex}") as edge:
+    async with clients.buyer(system.settings, f"cus_{uuid.uuid4().hex}") as edge:
         yield edge
 
 
@@ -108,7 +108,7 @@ def test_the_psp_is_made_slow_and_healthy_again(florin: Terminal) -> None:
 
 
 async def test_the_shelf_is_filled_once(system: System, florin: Terminal) -> None:
-    async with calls.merchant(system.settings, catalogue.MERCHANT) as merchant:
+    async with clients.merchant(system.settings, catalogue.MERCHANT) as merchant:
         before = await catalogue.stock_shelf(merchant)
         after = await catalogue.stock_shelf(merchant)
     assert [product.version for product in after] == [product.version for product in before]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from client import ApiError, FieldProblem, StillOpen
-from client import local as calls
 from client.errors import UNREADABLE, decode_error
+from terminal import calls
 from terminal.errors import EXIT_NOT_RUNNING, CommandError
 
 
