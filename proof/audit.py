@@ -1,20 +1,23 @@
-"""What an auditor may look at: five databases, and the PSP's own list."""
+"""What an auditor may look at: the database of each context, and the PSP's own list."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
 
-ORDERS: Final = "florin_order"
-STOCK: Final = "florin_inventory"
-PAYMENTS: Final = "florin_payment"
-BOOKS: Final = "florin_ledger"
-NOTIFICATIONS: Final = "florin_notification"
-DATABASES: Final = (ORDERS, STOCK, PAYMENTS, BOOKS, NOTIFICATIONS)
+# By context, each with a database of its own.
+DATABASES: Final[Mapping[str, str]] = {
+    context: f"florin_{context}" for context in ("order", "inventory", "payment", "ledger", "notification")
+}
+ORDERS: Final = DATABASES["order"]
+STOCK: Final = DATABASES["inventory"]
+PAYMENTS: Final = DATABASES["payment"]
+BOOKS: Final = DATABASES["ledger"]
+NOTIFICATIONS: Final = DATABASES["notification"]
 
 Row = tuple[Any, ...]
 
@@ -52,8 +55,10 @@ class Audit:
         async with connection:
             yield connection
 
-    async def rows(self, database: str, query: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Returns what a query finds, as of one instant."""
+    async def rows(
+        self, database: str, query: str, values: Mapping[str, Any] | Sequence[Any] = ()
+    ) -> list[Row]:
+        """Returns what a query finds with these values, as of one instant."""
         async with self.connect(database) as connection:
-            cursor = await connection.execute(query, parameters or None)
+            cursor = await connection.execute(query, values or None)
             return await cursor.fetchall()
