@@ -109,7 +109,9 @@ class Client:
         self._most = most
         self._idle: list[_Connection] = []
         self._waiting: deque[tuple[bytes, Answered]] = deque()
-        self._opening: set[asyncio.Task[None]] = set()
+        # Connections on their way, each for one of those who wait.
+        self._opening = 0
+        self._openers: set[asyncio.Task[None]] = set()
         self._count = 0
         self._closed = False
 
@@ -120,7 +122,7 @@ class Client:
             OSError: nobody listens there.
         """
         self._count = self._opened
-        await asyncio.gather(*(self._connect() for _ in range(self._opened)))
+        self._idle += await asyncio.gather(*(self._connect() for _ in range(self._opened)))
 
     def send(self, request: bytes, answered: Answered) -> None:
         """Sends `request` now, or as soon as there is a connection for it."""
@@ -128,7 +130,7 @@ class Client:
             self._idle.pop().send(request, answered)
             return
         self._waiting.append((request, answered))
-        if self._count < self._most and len(self._opening) < len(self._waiting):
+        if self._count < self._most and self._opening < len(self._waiting):
             self._open_another()
 
     def close(self) -> None:
@@ -156,20 +158,25 @@ class Client:
 
     def _open_another(self) -> None:
         self._count += 1
+        self._opening += 1
         task = asyncio.ensure_future(self._reconnect())
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
-
-    async def _connect(self) -> None:
-        loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(lambda: _Connection(self), self._host, self._port)
-        self.release(connection)
+        self._openers.add(task)
+        task.add_done_callback(self._openers.discard)
 
     async def _reconnect(self) -> None:
         while not self._closed:
             try:
-                await self._connect()
-                return
+                connection = await self._connect()
             except OSError:
                 # The edge is being restarted; that takes a second or two.
                 await asyncio.sleep(_RECONNECT_PAUSE_S)
+                continue
+            # Before anybody else's turn: who counted on a connection that is taken would wait for an answer.
+            self._opening -= 1
+            self.release(connection)
+            return
+
+    async def _connect(self) -> _Connection:
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(lambda: _Connection(self), self._host, self._port)
+        return connection

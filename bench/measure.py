@@ -14,21 +14,20 @@ from pathlib import Path
 from typing import Final
 
 from bench import carts, cpu
-from bench.audit import COMPLETED, Order, OrderBook
 from bench.cpu import CpuTimes
-from bench.ground import Ground
 from bench.load import ANSWER_DEADLINE_S, Answers, Assignment
+from bench.orders import COMPLETED, Order, OrderDatabase
 from bench.percentiles import Percentiles
 from bench.search import Probe, mean_open
+from bench.system import System
 from bench.window import Window
-from runner.errors import CommandError
 from runner.settings import checkout_root
+from terminal.errors import CommandError
 
 _ACCEPTED: Final = 202
 
 # From `go` to the first checkout, for the load generator to wake up in.
 _LEAD_S: Final = 0.3
-
 
 # Answers are out, watchers have given up, results are written.
 _FINISH_DEADLINE_S: Final = ANSWER_DEADLINE_S + 60.0
@@ -104,8 +103,8 @@ class Measured:
 
 
 def measure(
-    ground: Ground,
-    book: OrderBook,
+    system: System,
+    orders: OrderDatabase,
     window: Window,
     *,
     mix: carts.Mix,
@@ -119,8 +118,8 @@ def measure(
         CommandError: the load generator failed.
     """
     assignment = Assignment(
-        host=ground.settings.local_host,
-        port=ground.settings.edge_port,
+        host=system.settings.local_host,
+        port=system.settings.edge_port,
         window=window,
         mix=mix,
         tokens=list(tokens),
@@ -135,22 +134,22 @@ def measure(
             start_s = time.monotonic() + _LEAD_S
             print(start_s, file=generator.stdin, flush=True)
             _sleep_until(start_s + window.settle_s)
-            before = cpu.look(ground.settings, load_generator_pid=generator.pid)
+            before = cpu.look(system.settings, load_generator_pid=generator.pid)
             _sleep_until(start_s + window.length_s)
-            used = cpu.look(ground.settings, load_generator_pid=generator.pid).since(before)
+            used = cpu.look(system.settings, load_generator_pid=generator.pid).since(before)
             _finish(generator)
         answers = Answers.read(answers_path)
     order_ids = [order_id for order_id in answers.order_id if order_id]
-    still_open = book.wait_until_ended(order_ids, deadline_s=DRAIN_DEADLINE_S, on_look=on_drain)
+    still_open = orders.wait_until_ended(order_ids, deadline_s=DRAIN_DEADLINE_S, on_look=on_drain)
     drain_s = time.monotonic() - start_s - window.length_s
     return judge(
         window,
         answers,
-        book.orders(order_ids),
+        orders.find(order_ids),
         still_open=still_open,
         used=used,
         drain_s=drain_s,
-        start_s=start_s + book.clock_offset_s(),
+        start_s=start_s + orders.clock_offset_s(),
     )
 
 

@@ -14,9 +14,9 @@ import psycopg
 from psycopg import sql
 
 from runner import postgres, wheels
-from runner.errors import CommandError
 from runner.secrets import Secrets
 from runner.settings import Settings
+from terminal.errors import CommandError
 
 _CLIENTS: Final = 16
 # Fewer branches than clients, and they would only wait for one another's rows.

@@ -120,9 +120,9 @@ def _print_audit(report: Report) -> None:
             refused[status] = refused.get(status, 0) + count
     stdout.print(f"[bold]Audit[/] of {accepted:,} orders that were answered 202: {_counts(outcomes)}")
     stdout.print(f"Other answers: {_counts(refused) or 'none'}")
-    for check in report.proof.checks:
-        mark = "[green]✓[/]" if check["ok"] else "[red]✗[/]"
-        stdout.print(f"{mark} {escape(str(check['name']))}: {escape(str(check['detail']))}")
+    for check in report.proof.checks if report.proof else ():
+        mark = "[green]✓[/]" if check.ok else "[red]✗[/]"
+        stdout.print(f"{mark} {escape(check.name)}: {escape(check.detail)}")
     for failure in report.failures:
         stdout.print(f"[bold red]✗ {escape(failure)}[/]")
     if report.ok:

@@ -1,4 +1,4 @@
-"""A client of the edge's REST API: what the commands, the demo and the end-to-end tests call."""
+"""Clients of the edge's REST API and of the PSP simulator: what commands, demo and tests call."""
 
 from client.edge import DEFAULT_DEADLINE_S, Accepted, Cart, EdgeClient
 from client.errors import UNREACHABLE, ApiError, FieldProblem, StillOpen

@@ -1,5 +1,5 @@
 """`florin demo`: a whole system of its own, a mixed set of checkouts, and the proof.
 
-`scenarios` promises, `stage` is the system they run on, `play` runs them, `telling` does all of it in
-order, `story` is what was seen and whether the promises held, `report` shows it.
+`scenarios` promises, `products` is what can be bought, `system` is what it runs on. `run` does all of it in
+order, with the `buyers`; `results` is what came of it and whether the promises held, `report` shows it.
 """

@@ -1,4 +1,4 @@
-"""The story of a demo, for people and for programs."""
+"""What came of a demo, for people and for programs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from client import Order
-from demo.stage import Stage
-from demo.story import Mails, Seen, Story
+from demo.results import Mails, Result, ScenarioResult
+from demo.system import System
 from kit.values.money import format_minor
 from proof import Proof
-from terminal import sheets
+from terminal import tables
 
 # Lines longer than this are hard to read; shorter ones break ids apart.
 _MAX_WIDTH: Final = 100
@@ -35,56 +35,56 @@ def console() -> Console:
     return Console(width=max(_MIN_WIDTH, min(width, _MAX_WIDTH)), highlight=False)
 
 
-def document(story: Story, stage: Stage) -> dict[str, Any]:
+def document(result: Result, system: System) -> dict[str, Any]:
     """The answer of `florin demo --json`."""
     return {
-        "ok": story.ok,
-        "start_s": round(story.start_s, 2),
-        "play_s": round(story.play_s, 2),
-        "scenarios": [_scenario_document(seen) for seen in story.seen],
-        "timeline": [dict(step.document) for step in story.example_steps],
+        "ok": result.ok,
+        "start_s": round(result.start_s, 2),
+        "play_s": round(result.run_s, 2),
+        "scenarios": [_scenario_document(each) for each in result.scenarios],
+        "timeline": [dict(step.document) for step in result.example_steps],
         "mails": {
-            "ok": story.mails.ok,
-            "expected": len(story.mails.expected),
-            "sent": sum(len(files) for files in story.mails.by_order.values()),
-            "folder": story.mails.folder,
+            "ok": result.mails.ok,
+            "expected": len(result.mails.expected),
+            "sent": sum(len(files) for files in result.mails.by_order.values()),
+            "folder": result.mails.folder,
         },
-        "proof": story.proof.as_json(),
-        "data_dir": str(stage.settings.data_dir) if stage.data_is_kept else None,
+        "proof": result.proof.as_json(),
+        "data_dir": str(system.settings.data_dir) if system.data_is_kept else None,
     }
 
 
-def show(story: Story, stage: Stage, out: Console) -> None:
+def show(result: Result, system: System, out: Console) -> None:
     """Prints all of it."""
     for part in (
         _heading("What the buyers did"),
-        _scenarios(story),
-        *_example(story),
+        _scenarios(result),
+        *_example(result),
         _heading("The e-mails"),
-        _mails(story.mails, story.example),
+        _mails(result.mails, result.example),
         _heading("The money proof (florin prove)"),
-        _proof(story.proof),
+        _proof(result.proof),
         _heading("In short"),
-        _verdict(story),
-        _where_next(stage),
+        _verdict(result),
+        _where_next(system),
     ):
         out.print(part, soft_wrap=isinstance(part, str))
 
 
-def _scenario_document(seen: Seen) -> dict[str, Any]:
-    scenario = seen.scenario
+def _scenario_document(result: ScenarioResult) -> dict[str, Any]:
+    scenario = result.scenario
     return {
         "name": scenario.slug,
-        "ok": seen.ok,
-        "differences": seen.differences(),
+        "ok": result.ok,
+        "differences": result.differences(),
         "promised": {
             "outcomes": dict(scenario.promised),
             "orders": scenario.orders,
             "charges": scenario.charges,
         },
-        "seen": {"outcomes": dict(seen.outcomes), "orders": seen.orders, "charges": seen.charges},
-        "order_ids": [turn.order.id for turn in seen.turns if turn.order],
-        "slowest_s": round(seen.slowest_s, 3),
+        "seen": {"outcomes": dict(result.outcomes), "orders": result.orders, "charges": result.charges},
+        "order_ids": [checkout.order.id for checkout in result.checkouts if checkout.order],
+        "slowest_s": round(result.slowest_s, 3),
     }
 
 
@@ -92,29 +92,29 @@ def _heading(text: str) -> RenderableType:
     return Group("", Rule(f"[bold]{text}[/]", align="left", style="dim"))
 
 
-def _scenarios(story: Story) -> Group:
+def _scenarios(result: Result) -> Group:
     """Two lines a scenario: its name beside promised and seen ends, and below it the reason.
 
     Laid out by hand, because a table cannot let the reason run across its columns, and one that
     wraps it into a column is three screens long.
     """
     lines = [Text(), Text(_line("", "promised", "seen", "charges", "within"), "bold")]
-    for seen in story.seen:
-        lines += scenario_lines(seen)
+    for each in result.scenarios:
+        lines += scenario_lines(each)
     return Group(*lines)
 
 
-def scenario_lines(seen: Seen) -> list[Text]:
+def scenario_lines(result: ScenarioResult) -> list[Text]:
     """What a person reads of one scenario: its ends, promised and seen, and the reason."""
-    scenario = seen.scenario
-    style = "green" if seen.ok else "bold red"
-    name = f"{'✓' if seen.ok else '✗'} {scenario.name}"
-    charges = f"{seen.charges} of {scenario.charges}" if scenario.orders else "-"
-    within = f"{seen.slowest_s:.1f} s"
+    scenario = result.scenario
+    style = "green" if result.ok else "bold red"
+    name = f"{'✓' if result.ok else '✗'} {scenario.name}"
+    charges = f"{result.charges} of {scenario.charges}" if scenario.orders else "-"
+    within = f"{result.slowest_s:.1f} s"
     lines = []
     # What was promised first, in its order; then what nobody expected.
-    for outcome in dict.fromkeys((*scenario.promised, *seen.outcomes)):
-        counted = f"{seen.outcomes[outcome]} of {scenario.promised.get(outcome, 0)}"
+    for outcome in dict.fromkeys((*scenario.promised, *result.outcomes)):
+        counted = f"{result.outcomes[outcome]} of {scenario.promised.get(outcome, 0)}"
         text = Text(_line(name, outcome, counted, charges, within))
         text.stylize(style, 0, 1)
         text.stylize("bold", 1, _NAME_WIDTH)
@@ -128,17 +128,17 @@ def _line(name: str, outcome: str, seen: str, charges: str, within: str) -> str:
     return f"{name:<{_NAME_WIDTH}}{outcome:<28}{seen:>8} {charges:>8} {within:>6}"
 
 
-def _example(story: Story) -> list[RenderableType]:
-    order = story.example
+def _example(result: Result) -> list[RenderableType]:
+    order = result.example
     if order is None:
         return []
     total = format_minor(order.total_amount, order.currency)
-    traces = sorted({step.trace_id for step in story.example_steps if step.trace_id})
+    traces = sorted({step.trace_id for step in result.example_steps if step.trace_id})
     told = f"{order.id}, {total}, {order.outcome}\ntrace {', '.join(traces) or 'not sampled'}"
     return [
         _heading("The way of one order (florin order timeline)"),
         Padding(f"[dim]{escape(told)}[/]", (1, 0)),
-        sheets.timeline(story.example_steps),
+        tables.timeline(result.example_steps),
     ]
 
 
@@ -164,21 +164,21 @@ def _proof(proof: Proof) -> RenderableType:
     return Group("", table)
 
 
-def _verdict(story: Story) -> RenderableType:
-    kept = sum(seen.ok for seen in story.seen)
-    all_kept = kept == len(story.seen)
+def _verdict(result: Result) -> RenderableType:
+    kept = sum(each.ok for each in result.scenarios)
+    all_kept = kept == len(result.scenarios)
     lines = [
         "",
-        _marked(all_kept, f"{kept} of {len(story.seen)} kinds of checkout went as promised"),
-        _marked(story.mails.ok, "every buyer was told, once"),
-        _marked(story.proof.ok, "every cent and every unit is accounted for"),
+        _marked(all_kept, f"{kept} of {len(result.scenarios)} kinds of checkout went as promised"),
+        _marked(result.mails.ok, "every buyer was told, once"),
+        _marked(result.proof.ok, "every cent and every unit is accounted for"),
     ]
-    for seen in story.seen:
+    for each in result.scenarios:
         lines += [
-            f"    [red]{escape(seen.scenario.name)}[/]: {escape(difference)}"
-            for difference in seen.differences()
+            f"    [red]{escape(each.scenario.name)}[/]: {escape(difference)}"
+            for difference in each.differences()
         ]
-    took = f"The system was up after {story.start_s:.1f} s, all of the above took {story.play_s:.1f} s."
+    took = f"The system was up after {result.start_s:.1f} s, all of the above took {result.run_s:.1f} s."
     return Group(*lines, "", took)
 
 
@@ -186,14 +186,14 @@ def _marked(ok: bool, text: str) -> str:
     return f"{_GOOD} {text}" if ok else f"{_BAD} [bold]not[/] so: {text}"
 
 
-def _where_next(stage: Stage) -> RenderableType:
-    data_dir = stage.settings.data_dir
+def _where_next(system: System) -> RenderableType:
+    data_dir = system.settings.data_dir
     rows = {
         "make up": "the same system, to stay: then `.venv/bin/florin checkout`",
         "make test": "the whole suite",
         "docs/tutorial.md": "a first hour with it, step by step",
         "README.md": "what it is and how it is built",
     }
-    if stage.data_is_kept:
+    if system.data_is_kept:
         rows[str(data_dir)] = "logs and e-mails of this demo, until the next one"
-    return Group("", "Everything the demo started is stopped. Where to look next:", "", sheets.facts(rows))
+    return Group("", "Everything the demo started is stopped. Where to look next:", "", tables.facts(rows))

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from demo.shelf import HEADPHONES, LAMP, MUG, NOTEBOOK, POSTER, SOLD_OUT, TEA, TEE, Item
+from demo.products import HEADPHONES, LAMP, MUG, NOTEBOOK, POSTER, SOLD_OUT, TEA, TEE, Item
 
 
-class Play(Enum):
+class Action(Enum):
     """What a buyer does."""
 
     # Sends a cart and waits for the order's end.
@@ -26,12 +26,12 @@ class Play(Enum):
     EXPECT_ANOTHER_PRICE = "expect another price"
 
 
-class Act(Enum):
-    """What state the PSP is in meanwhile."""
+class PspState(Enum):
+    """How the PSP is meanwhile."""
 
-    NORMAL = "a normal day"
+    NORMAL = "as always"
     # Nothing it says of its own accord arrives: whatever is not answered has to be looked up.
-    WEBHOOKS_LOST = "the PSP's webhooks are lost"
+    WEBHOOKS_LOST = "its webhooks are lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,11 @@ class Scenario:
     charges: int
     # How many orders there are afterwards.
     orders: int
-    play: Play = Play.BUY
+    action: Action = Action.BUY
     payment_method_id: str = "pm_card_visa"
     # Taken in turn.
     baskets: tuple[Basket, ...] = (Basket({MUG: 1}, "DE"),)
-    act: Act = Act.NORMAL
+    psp: PspState = PspState.NORMAL
 
     @property
     def slug(self) -> str:
@@ -89,7 +89,9 @@ _MIXED: Final = (
 )
 
 
-def _sold(name: str, payment_method_id: str, why: str, *, times: int = 1, act: Act = Act.NORMAL) -> Scenario:
+def _sold(
+    name: str, payment_method_id: str, why: str, *, times: int = 1, psp: PspState = PspState.NORMAL
+) -> Scenario:
     """Buyers who get what they want and are charged once each, whatever happens on the way."""
     return Scenario(
         name=name,
@@ -99,7 +101,7 @@ def _sold(name: str, payment_method_id: str, why: str, *, times: int = 1, act: A
         promised={"COMPLETED": times},
         charges=times,
         orders=times,
-        act=act,
+        psp=psp,
     )
 
 
@@ -119,7 +121,7 @@ def _refused(name: str, payment_method_id: str, reason: str, why: str, *, times:
 THREE_D_SECURE: Final = Scenario(
     name="3-D Secure, confirmed",
     why="The order waits for its buyer; the bank's yes comes by webhook.",
-    play=Play.BUY_AND_CONFIRM,
+    action=Action.BUY_AND_CONFIRM,
     payment_method_id="pm_card_authenticationRequired",
     times=2,
     promised={"COMPLETED": 2},
@@ -185,7 +187,7 @@ SCENARIOS: Final = (
     Scenario(
         name="3-D Secure, not confirmed",
         why="The buyer fails at the bank; the stock is released.",
-        play=Play.BUY_AND_FAIL_TO_CONFIRM,
+        action=Action.BUY_AND_FAIL_TO_CONFIRM,
         payment_method_id="pm_card_authenticationRequired",
         times=1,
         promised={"FAILED authentication_failed": 1},
@@ -204,7 +206,7 @@ SCENARIOS: Final = (
     Scenario(
         name="One key, ten clicks",
         why="Ten equal requests at once: one order, one charge, ten equal answers.",
-        play=Play.BUY_WITH_ONE_KEY,
+        action=Action.BUY_WITH_ONE_KEY,
         times=10,
         promised={"COMPLETED": 1},
         charges=1,
@@ -213,7 +215,7 @@ SCENARIOS: Final = (
     Scenario(
         name="One key, two carts",
         why="The first cart is bought; the second needs a key of its own.",
-        play=Play.REUSE_KEY,
+        action=Action.REUSE_KEY,
         times=1,
         promised={"COMPLETED": 1, "422 IDEMPOTENCY_KEY_REUSED": 1},
         charges=1,
@@ -222,7 +224,7 @@ SCENARIOS: Final = (
     Scenario(
         name="No key",
         why="What could not be repeated safely is not accepted.",
-        play=Play.SEND_NO_KEY,
+        action=Action.SEND_NO_KEY,
         times=1,
         promised={"400 IDEMPOTENCY_KEY_MISSING": 1},
         charges=0,
@@ -231,7 +233,7 @@ SCENARIOS: Final = (
     Scenario(
         name="Yesterday's price",
         why="Prices come from the server; nobody pays a total they were not shown.",
-        play=Play.EXPECT_ANOTHER_PRICE,
+        action=Action.EXPECT_ANOTHER_PRICE,
         times=1,
         promised={"400 PRICE_CHANGED": 1},
         charges=0,
@@ -242,12 +244,12 @@ SCENARIOS: Final = (
         "pm_sim_timeout_after",
         "Money taken, line dead: after 5 s it is looked up, and not charged again.",
         times=2,
-        act=Act.WEBHOOKS_LOST,
+        psp=PspState.WEBHOOKS_LOST,
     ),
     _sold(
         "No charge, no answer",
         "pm_sim_timeout_before",
         "The same silence, but the PSP knows nothing: charged now, under one key.",
-        act=Act.WEBHOOKS_LOST,
+        psp=PspState.WEBHOOKS_LOST,
     ),
 )

@@ -1,20 +1,26 @@
-"""`florin`: the command line. Commands live in `florin_cli/commands`, one module each."""
+"""`florin`: the command line. Commands live in `florin_cli/commands`, one module each.
+
+Rooms beside this one bring theirs as entry points, and are not named here.
+"""
 
 from __future__ import annotations
 
-import importlib
 import pkgutil
 import sys
 from collections.abc import Sequence
 from importlib import metadata
-from typing import Annotated
+from importlib.metadata import EntryPoint
+from typing import Annotated, Final
 
 import typer
 from pydantic import ValidationError
 
 from florin_cli import commands
-from runner.errors import EXIT_INTERRUPTED, EXIT_USAGE, CommandError
+from terminal.errors import EXIT_INTERRUPTED, EXIT_USAGE, CommandError
 from terminal.output import print_error
+
+# Under this name `pyproject.toml` says which room brings which command: `bench = "bench.command:app"`.
+_BROUGHT: Final = "florin.commands"
 
 
 def main() -> None:
@@ -44,11 +50,21 @@ def build(arguments: Sequence[str] = ()) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_root)
-    names = sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
-    for name in [name for name in names if name in arguments] or names:
-        module = importlib.import_module(f"{commands.__name__}.{name}")
-        app.add_typer(module.app)
+    known = _commands()
+    for name in sorted([name for name in known if name in arguments] or known):
+        app.add_typer(known[name].load())
     return app
+
+
+def _commands() -> dict[str, EntryPoint]:
+    """Where each command is, by its name; nothing of it is imported yet."""
+    folder = commands.__name__
+    own = (
+        EntryPoint(module.name, f"{folder}.{module.name}:app", _BROUGHT)
+        for module in pkgutil.iter_modules(commands.__path__)
+    )
+    # Our own come last: what somebody else brings under the same name does not replace them.
+    return {command.name: command for command in (*metadata.entry_points(group=_BROUGHT), *own)}
 
 
 def _print_version(wanted: bool) -> None:

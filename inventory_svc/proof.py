@@ -1,11 +1,14 @@
-"""What an auditor asks this service's database: each query returns what is wrong, so no rows is the proof."""
+"""What an auditor asks the stock's database: what is wrong in it, and facts to compare others with.
+
+Values are given by name; times are in seconds of the database's clock.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-# Every product against its reservations and its adjustments, and those against the products.
-STOCK_CONSERVED: Final = """
+# Products that differ from their reservations or their adjustments, and either of those without a product.
+WRONG_STOCK: Final = """
 WITH lines AS (
     SELECT r.merchant_id, l.sku,
         sum(l.quantity) FILTER (WHERE r.status = 'HELD') AS held,
@@ -28,9 +31,18 @@ WHERE p.received IS DISTINCT FROM p.on_hand + p.sold
 ORDER BY merchant_id, sku
 """
 
-# Holds whose payment should have ended long ago.
-STUCK_RESERVATIONS: Final = """
-SELECT order_id, id, created_at, expires_at FROM reservations
-WHERE status = 'HELD' AND expires_at < now()
-ORDER BY expires_at
+# Products, and units of them: received, free, reserved, sold. `on_hand` is what is in the warehouse, reserved
+# units included.
+UNITS: Final = """
+SELECT count(*), coalesce(sum(received), 0)::bigint, coalesce(sum(on_hand - reserved), 0)::bigint,
+    coalesce(sum(reserved), 0)::bigint, coalesce(sum(sold), 0)::bigint FROM products
+"""
+
+# Orders whose stock is held or sold, and which of the two.
+TAKEN_STOCK: Final = "SELECT order_id, status FROM reservations WHERE status IN ('HELD', 'SOLD')"
+
+# Orders whose stock is held for longer than `held_s`.
+OLD_HOLDS: Final = """
+SELECT order_id FROM reservations
+WHERE status = 'HELD' AND created_at < now() - make_interval(secs => %(held_s)s)
 """

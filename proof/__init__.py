@@ -1,7 +1,8 @@
 """The money proof: what must hold of every cent and every unit, looked up in what is stored.
 
 It reads and never writes, works while the system is under load, and trusts no service: the databases and
-the PSP's own list are compared with each other.
+the PSP's own list are compared with each other. What can be asked of one context's tables is in that
+context's `proof.py`; comparison and verdict are here.
 """
 
 from proof.agreement import SETTLING_S

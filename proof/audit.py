@@ -1,8 +1,8 @@
-"""What an auditor may look at: five databases, and the PSP's own list."""
+"""What an auditor may look at: the database of each context, and the PSP's own list."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -53,8 +53,10 @@ class Audit:
         async with connection:
             yield connection
 
-    async def rows(self, database: str, query: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Returns what a query finds, as of one instant."""
+    async def rows(
+        self, database: str, query: str, values: Mapping[str, Any] | Sequence[Any] = ()
+    ) -> list[Row]:
+        """Returns what a query finds with these values, as of one instant."""
         async with self.connect(database) as connection:
-            cursor = await connection.execute(query, parameters or None)
+            cursor = await connection.execute(query, values or None)
             return await cursor.fetchall()

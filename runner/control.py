@@ -15,11 +15,11 @@ from typing import Final
 import psutil
 
 from runner import leftovers, program, secrets, state, system
-from runner.errors import EXIT_NOT_RUNNING, CommandError
 from runner.privilege import confined
 from runner.settings import Settings, checkout_root
 from runner.spec import ProcessSpec
 from runner.state import State
+from terminal.errors import EXIT_NOT_RUNNING, CommandError
 
 # Several times what a cold start takes on a slow two-core machine.
 UP_DEADLINE_S: Final = 120.0

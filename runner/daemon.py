@@ -18,11 +18,11 @@ from contextlib import suppress
 from typing import IO, Final
 
 from runner import leftovers, ports, secrets, state, system
-from runner.errors import CommandError
 from runner.settings import Settings
 from runner.spec import Node
 from runner.supervisor import Supervisor
 from runner.trouble import Trouble
+from terminal.errors import CommandError
 
 # A supervisor that was asked to stop a moment ago may still hold the lock.
 _LOCK_DEADLINE_S: Final = 5.0

@@ -15,8 +15,8 @@ from typing import Final
 import psutil
 
 from runner import control, ports, privilege, secrets, wheels
-from runner.errors import CommandError
 from runner.settings import Settings
+from terminal.errors import CommandError
 
 # Postgres's log alone may take 4 GB (max_wal_size) before it is recycled.
 _WANTED_DISK_BYTES: Final = 6 * 1024**3

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from runner.errors import CommandError
+from terminal.errors import CommandError
 
 # Tried in this order: the first is there when the distribution's Postgres is, the second always.
 _UNPRIVILEGED_USERS: Final = ("postgres", "nobody")

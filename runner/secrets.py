@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from roster import ROSTER
-from runner.errors import CommandError
 from runner.settings import Settings
+from terminal.errors import CommandError
 
 # 192 bits: nobody guesses it, and it still fits on a line of a connection string.
 _ENTROPY_BYTES: Final = 24

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from runner import databases, envoy, nats, postgres, redis, services
-from runner.errors import EXIT_USAGE, CommandError
 from runner.secrets import Secrets
 from runner.settings import Settings, checkout_root
 from runner.spec import Node, ProcessSpec
+from terminal.errors import EXIT_USAGE, CommandError
 
 
 def nodes(settings: Settings, secrets: Secrets, *, only: Collection[str] = ()) -> list[Node]:

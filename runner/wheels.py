@@ -6,8 +6,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from runner.errors import CommandError
 from runner.settings import Settings
+from terminal.errors import CommandError
 
 # (distribution, file inside it). Looked up by distribution and not by import, because the names
 # these wheels import under (`envoy`, for one) are also folders of this project.

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from runner.errors import CommandError
+from terminal.errors import CommandError
 
 # For people. What a program may read goes to standard output, progress and errors elsewhere.
 stdout: Final = Console(soft_wrap=True)

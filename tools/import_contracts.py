@@ -18,12 +18,15 @@ _HEAD: Final = """\
 
 
 def render() -> str:
-    """Return the configuration: a line with `<context>` is there once for each package of the roster."""
+    """Return the configuration.
+
+    A line with `<context>` is there once for each package of the roster; `<contexts>` is all of them.
+    """
     return f"{_HEAD}\n" + "".join(_lines(CONTRACTS.read_text()))
 
 
 def _lines(text: str) -> Iterator[str]:
-    for line in text.splitlines(keepends=True):
+    for line in text.replace("<contexts>", " | ".join(ROSTER.packages)).splitlines(keepends=True):
         if "<context>" in line:
             yield from (line.replace("<context>", package) for package in ROSTER.packages)
         else:

@@ -9,11 +9,11 @@ import typer
 from rich.markup import escape
 
 from client import DEFAULT_DEADLINE_S, Accepted, Cart, EdgeClient, Order
-from client import local as calls
-from demo import shelf as catalogue
-from runner.errors import EXIT_FAILED, EXIT_USAGE, CommandError
+from demo import products
+from runner.access import clients
 from runner.settings import Settings
-from terminal import sheets
+from terminal import calls, tables
+from terminal.errors import EXIT_FAILED, EXIT_USAGE, CommandError
 from terminal.output import JsonOption, print_json, stderr, stdout
 
 app = typer.Typer()
@@ -33,7 +33,7 @@ def checkout(
         str, typer.Option(help="The PSP's token; docs/reference/psp-simulator.md lists the test ones.")
     ] = "pm_card_visa",
     customer: Annotated[str, typer.Option(help="Who buys.")] = "cus_terminal",
-    merchant: Annotated[str, typer.Option(help="Who sells.")] = catalogue.MERCHANT,
+    merchant: Annotated[str, typer.Option(help="Who sells.")] = products.MERCHANT,
     currency: Annotated[str, typer.Option(help="ISO 4217; the products' own if left out.")] = "",
     email: Annotated[str, typer.Option(help="Where the receipt goes.")] = "",
     country: Annotated[str, typer.Option(help="Where the goods go, e.g. DE: decides the tax.")] = "",
@@ -48,11 +48,11 @@ def checkout(
 ) -> None:
     """Place an order and show what became of it; ends with 1 if it failed."""
     settings = Settings()
-    items = _items(sku or [catalogue.MUG.sku], quantity or [])
+    items = _items(sku or [products.MUG.sku], quantity or [])
     used_key = key or str(uuid.uuid4())
 
     async def buy() -> Order:
-        async with calls.buyer(settings, customer) as edge:
+        async with clients.buyer(settings, customer) as edge:
             cart = Cart(
                 merchant_id=merchant,
                 items=items,
@@ -72,7 +72,7 @@ def checkout(
     if as_json:
         print_json(order.document)
     else:
-        stdout.print(sheets.order_sheet(order))
+        stdout.print(tables.order(order))
         _tell_next(order)
     if order.status == "FAILED":
         raise typer.Exit(EXIT_FAILED)

@@ -9,11 +9,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from florin_cli import letters
-from florin_cli.letters import Letter
-from runner.errors import CommandError
+from operations import dead_letters
+from operations.dead_letters import Letter
 from runner.settings import Settings
-from terminal import sheets
+from terminal import tables
+from terminal.errors import CommandError
 from terminal.output import JsonOption, print_json, stdout
 
 app = typer.Typer(
@@ -31,7 +31,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """Show the dead letters of all services."""
-    found = asyncio.run(letters.letters(Settings(), closed_too=closed_too))
+    found = asyncio.run(dead_letters.find_all(Settings(), closed_too=closed_too))
     if as_json:
         print_json([each.document() for each in found])
     elif not found:
@@ -51,12 +51,12 @@ def list_(
 @app.command()
 def show(letter_id: LetterId, as_json: JsonOption = False) -> None:
     """Show one dead letter with all that is known of it."""
-    found = asyncio.run(letters.letter(Settings(), letter_id))
+    found = asyncio.run(dead_letters.find(Settings(), letter_id))
     if as_json:
         print_json(found.document())
         return
     stdout.print(
-        sheets.facts(
+        tables.facts(
             {
                 "dead letter": f"[bold]{found.id}[/]",
                 "state": found.outcome or "waits for a person",
@@ -78,7 +78,7 @@ def replay(letter_id: LetterId) -> None:
     """Send the event once more, after its cause was mended; nobody acts on it twice."""
     settings = Settings()
     found = _open_letter(settings, letter_id)
-    owner = asyncio.run(letters.replay(settings, found))
+    owner = asyncio.run(dead_letters.replay(settings, found))
     stdout.print(
         f"{owner} sends {found.event_id} again, until all of its consumers have confirmed it."
         " If it fails again, it is back in `florin dlq list`."
@@ -90,12 +90,12 @@ def discard(letter_id: LetterId) -> None:
     """Close a dead letter for good: its effect will never happen."""
     settings = Settings()
     found = _open_letter(settings, letter_id)
-    asyncio.run(letters.discard(settings, found))
+    asyncio.run(dead_letters.discard(settings, found))
     stdout.print(f"{found.event_id} is discarded for {found.consumer}.")
 
 
 def _open_letter(settings: Settings, letter_id: str) -> Letter:
-    found = asyncio.run(letters.letter(settings, letter_id))
+    found = asyncio.run(dead_letters.find(settings, letter_id))
     if found.outcome is not None:
         raise CommandError(f"{letter_id} was {found.outcome} already.")
     return found

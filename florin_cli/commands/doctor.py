@@ -8,8 +8,8 @@ import typer
 from rich.markup import escape
 
 from runner import doctor as examination
-from runner.errors import EXIT_FAILED
 from runner.settings import Settings
+from terminal.errors import EXIT_FAILED
 from terminal.output import JsonOption, print_json, stdout
 
 app = typer.Typer()

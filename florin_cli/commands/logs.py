@@ -10,8 +10,8 @@ from typing import Annotated, Final
 import typer
 
 from runner import program
-from runner.errors import CommandError
 from runner.settings import Settings
+from terminal.errors import CommandError
 
 app = typer.Typer()
 

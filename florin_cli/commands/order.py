@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from client import DEFAULT_DEADLINE_S, OrderPage
-from client import local as calls
+from runner.access import clients
 from runner.settings import Settings
-from terminal import sheets
+from terminal import calls, tables
 from terminal.output import JsonOption, print_json, stdout
 
 app = typer.Typer(name="order", help="Look at orders.", no_args_is_help=True)
@@ -22,12 +22,12 @@ def show(order_id: OrderId, as_json: JsonOption = False) -> None:
     """Show one order."""
 
     async def ask() -> None:
-        async with calls.ops(Settings()) as edge:
+        async with clients.ops(Settings()) as edge:
             order = await edge.get_order(order_id)
         if as_json:
             print_json(order.document)
         else:
-            stdout.print(sheets.order_sheet(order))
+            stdout.print(tables.order(order))
 
     calls.run(ask())
 
@@ -43,7 +43,7 @@ def list_(
     settings = Settings()
 
     async def ask() -> OrderPage:
-        async with calls.buyer(settings, customer) if customer else calls.ops(settings) as edge:
+        async with clients.buyer(settings, customer) if customer else clients.ops(settings) as edge:
             return await edge.list_orders(status=status.upper(), page_size=limit)
 
     page = calls.run(ask())
@@ -52,7 +52,7 @@ def list_(
     elif not page.orders:
         stdout.print("There are no such orders. `florin checkout` places one.")
     else:
-        stdout.print(sheets.order_list(page.orders))
+        stdout.print(tables.orders(page.orders))
         if page.next_page_token:
             stdout.print(f"\nThere are more than {limit}.", style="dim")
 
@@ -62,12 +62,12 @@ def timeline(order_id: OrderId, as_json: JsonOption = False) -> None:
     """Show every step of an order's way through the services."""
 
     async def ask() -> None:
-        async with calls.ops(Settings()) as edge:
+        async with clients.ops(Settings()) as edge:
             steps = await edge.timeline(order_id)
         if as_json:
             print_json({"order_id": order_id, "steps": [step.document for step in steps]})
             return
-        stdout.print(sheets.timeline(steps))
+        stdout.print(tables.timeline(steps))
         traces = {step.trace_id for step in steps if step.trace_id}
         if traces:
             stdout.print(f"\ntrace {', '.join(sorted(traces))}", style="dim")
@@ -86,12 +86,12 @@ def watch(
     """Show each change of an order as it happens, until it has ended."""
 
     async def follow() -> None:
-        async with calls.ops(Settings()) as edge:
+        async with clients.ops(Settings()) as edge:
             async for order in edge.watch_order(order_id, deadline_s=deadline_s):
                 if as_json:
                     print_json(order.document)
                 else:
-                    status = sheets.coloured(order.status, order.outcome)
+                    status = tables.coloured(order.status, order.outcome)
                     stdout.print(f"version {order.version}: {status}")
 
     calls.run(follow())

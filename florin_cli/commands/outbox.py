@@ -8,7 +8,7 @@ from dataclasses import asdict
 import typer
 from rich.table import Table
 
-from florin_cli import letters
+from operations import outboxes
 from runner.settings import Settings
 from terminal.output import JsonOption, print_json, stdout
 
@@ -18,7 +18,7 @@ app = typer.Typer()
 @app.command()
 def outbox(as_json: JsonOption = False) -> None:
     """Show the events that not all of their consumers have confirmed, by service."""
-    waiting = asyncio.run(letters.waiting(Settings()))
+    waiting = asyncio.run(outboxes.waiting(Settings()))
     if as_json:
         print_json({service: [asdict(each) for each in kinds] for service, kinds in waiting.items()})
         return

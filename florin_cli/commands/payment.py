@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from client import local as calls
+from runner.access import clients
 from runner.settings import Settings
-from terminal import sheets
+from terminal import calls, tables
 from terminal.output import JsonOption, print_json, stdout
 
 app = typer.Typer(name="payment", help="Look at payments.")
@@ -27,11 +27,11 @@ def show(
     """Show one payment."""
 
     async def ask() -> None:
-        async with calls.ops(Settings()) as edge:
+        async with clients.ops(Settings()) as edge:
             found = await edge.get_payment(payment_id)
         if as_json:
             print_json(found.document)
         else:
-            stdout.print(sheets.payment_sheet(found))
+            stdout.print(tables.payment(found))
 
     calls.run(ask())

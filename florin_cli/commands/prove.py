@@ -11,9 +11,9 @@ from rich.table import Table
 
 from proof import CHECKS, Audit, Check, Proof
 from proof import prove as prove_all
-from proof.local import audit_of
-from runner.errors import EXIT_FAILED
+from runner.access.audit import audit_of
 from runner.settings import Settings
+from terminal.errors import EXIT_FAILED
 from terminal.output import JsonOption, print_json, stderr, stdout
 
 app = typer.Typer()

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from client import local as calls
-from runner.errors import EXIT_USAGE, CommandError
+from runner.access import clients
 from runner.settings import Settings
-from terminal import sheets
+from terminal import calls, tables
+from terminal.errors import EXIT_USAGE, CommandError
 from terminal.output import JsonOption, print_json, stdout
 
 app = typer.Typer(name="psp", help="See and change how the PSP simulator behaves.", no_args_is_help=True)
@@ -22,7 +22,7 @@ def config(as_json: JsonOption = False) -> None:
     """Show how the simulator behaves now."""
 
     async def ask() -> dict[str, Any]:
-        async with calls.psp(Settings()) as psp:
+        async with clients.psp(Settings()) as psp:
             return await psp.config()
 
     _show(ask(), as_json)
@@ -40,7 +40,7 @@ def set_(
     changes = parse_changes(settings)
 
     async def ask() -> dict[str, Any]:
-        async with calls.psp(Settings()) as psp:
+        async with clients.psp(Settings()) as psp:
             return await psp.change(changes)
 
     _show(ask(), as_json)
@@ -51,7 +51,7 @@ def reset(as_json: JsonOption = False) -> None:
     """Make it a healthy provider again."""
 
     async def ask() -> dict[str, Any]:
-        async with calls.psp(Settings()) as psp:
+        async with clients.psp(Settings()) as psp:
             return await psp.reset()
 
     _show(ask(), as_json)
@@ -62,7 +62,7 @@ def stats(as_json: JsonOption = False) -> None:
     """Show what it has counted: charges, webhooks, faults that were met."""
 
     async def ask() -> dict[str, Any]:
-        async with calls.psp(Settings()) as psp:
+        async with clients.psp(Settings()) as psp:
             return await psp.stats()
 
     _show(ask(), as_json)
@@ -98,7 +98,7 @@ def _show(ask: Coroutine[Any, Any, dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print_json(document)
     else:
-        stdout.print(sheets.facts(_flat(document)))
+        stdout.print(tables.facts(_flat(document)))
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from runner import control
-from runner.errors import CommandError
 from runner.settings import Settings
+from terminal.errors import CommandError
 from terminal.output import stdout
 
 app = typer.Typer()

@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from runner import state
-from runner.errors import EXIT_FAILED, EXIT_NOT_RUNNING
 from runner.settings import Settings
 from runner.state import ProcessState, State
+from terminal.errors import EXIT_FAILED, EXIT_NOT_RUNNING
 from terminal.output import JsonOption, print_json, stdout
 
 app = typer.Typer()

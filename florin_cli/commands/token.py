@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from runner import tokens
+from runner.access import tokens
 from runner.settings import Settings
 
 app = typer.Typer()

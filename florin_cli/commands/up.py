@@ -9,12 +9,13 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
-from client import local as calls
-from demo import shelf as catalogue
+from demo import products
 from runner import control
+from runner.access import clients
 from runner.secrets import secrets_file
 from runner.settings import Settings
 from runner.state import ProcessState, State
+from terminal import calls
 from terminal.output import stderr, stdout
 
 app = typer.Typer()
@@ -47,13 +48,13 @@ def up(
         stdout.print(f"Up and healthy after {time.monotonic() - began_at:.1f} s.")
     stdout.print(_addresses(settings, state))
     if not only:
-        calls.run(_stock_shelf(settings))
+        calls.run(_put_on_sale(settings))
 
 
-async def _stock_shelf(settings: Settings) -> None:
+async def _put_on_sale(settings: Settings) -> None:
     """So that there is something to buy; what is there already stays as it is."""
-    async with calls.merchant(settings, catalogue.MERCHANT) as merchant:
-        await catalogue.stock_shelf(merchant)
+    async with clients.merchant(settings, products.MERCHANT) as merchant:
+        await products.put_on_sale(merchant)
 
 
 def _progress(state: State) -> Table:

@@ -119,7 +119,7 @@ def test_a_context_emits_exactly_the_events_of_its_protos(context: Context) -> N
 
 @pytest.mark.parametrize("context", ROSTER.contexts, ids=lambda context: context.package)
 def test_a_context_has_the_rooms_that_its_host_and_its_reader_look_for(context: Context) -> None:
-    rooms = ("bootstrap", "settings", "proof", "domain", "application", "adapters", "transport", "migrations")
+    rooms = ("bootstrap", "settings", "domain", "application", "adapters", "transport", "migrations")
     missing = [room for room in rooms if find_spec(f"{context.package}.{room}") is None]
     assert not missing
 

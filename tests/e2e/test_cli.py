@@ -13,10 +13,10 @@ import nats
 import pytest
 
 from client import ENDED, ApiError, Cart, EdgeClient
-from client import local as calls
-from demo import shelf as catalogue
+from demo import products
 from runner import control
 from runner import nats as broker
+from runner.access import clients
 from runner.testing import System
 from tests.support.waiting import eventually
 
@@ -50,21 +50,21 @@ class Terminal:
 @pytest.fixture
 async def florin(system: System) -> Terminal:
     """A terminal beside a system with the demo merchant's shelf."""
-    async with calls.merchant(system.settings, catalogue.MERCHANT) as merchant:
-        await catalogue.stock_shelf(merchant)
+    async with clients.merchant(system.settings, products.MERCHANT) as merchant:
+        await products.put_on_sale(merchant)
     return Terminal(system)
 
 
 @pytest.fixture
 async def buyer(system: System) -> AsyncIterator[EdgeClient]:
-    async with calls.buyer(system.settings, f"cus_{uuid.uuid4().hex}") as edge:
+    async with clients.buyer(system.settings, f"cus_{uuid.uuid4().hex}") as edge:
         yield edge
 
 
 def test_a_checkout_is_followed_from_the_order_to_its_payment(florin: Terminal) -> None:
     order = florin.says("checkout", "--sku", "mug-enamel", "--quantity", "2", "--country", "DE")
     assert order["status"] == "COMPLETED"
-    assert order["total_amount"] == str(2 * catalogue.MUG.unit_amount)
+    assert order["total_amount"] == str(2 * products.MUG.unit_amount)
 
     assert florin.says("order", "show", order["id"]) == order
     assert florin.says("order", "list", "--customer", order["customer_id"])["orders"][0]["id"] == order["id"]
@@ -108,9 +108,9 @@ def test_the_psp_is_made_slow_and_healthy_again(florin: Terminal) -> None:
 
 
 async def test_the_shelf_is_filled_once(system: System, florin: Terminal) -> None:
-    async with calls.merchant(system.settings, catalogue.MERCHANT) as merchant:
-        before = await catalogue.stock_shelf(merchant)
-        after = await catalogue.stock_shelf(merchant)
+    async with clients.merchant(system.settings, products.MERCHANT) as merchant:
+        before = await products.put_on_sale(merchant)
+        after = await products.put_on_sale(merchant)
     assert [product.version for product in after] == [product.version for product in before]
 
 
@@ -139,7 +139,7 @@ async def test_a_poison_event_is_buried_replayed_buried_again_and_discarded(
 
 
 async def test_a_client_is_told_what_is_wrong_with_its_cart(buyer: EdgeClient) -> None:
-    cart = Cart(merchant_id=catalogue.MERCHANT, items={"no-such": 0}, currency="EUR")
+    cart = Cart(merchant_id=products.MERCHANT, items={"no-such": 0}, currency="EUR")
     with pytest.raises(ApiError) as refused:
         await buyer.checkout(cart)
     assert refused.value.reason == "FIELD_INVALID"
@@ -147,7 +147,7 @@ async def test_a_client_is_told_what_is_wrong_with_its_cart(buyer: EdgeClient) -
 
 
 async def test_a_client_waits_until_an_order_has_ended(buyer: EdgeClient, florin: Terminal) -> None:
-    cart = Cart(merchant_id=catalogue.MERCHANT, items={catalogue.MUG.sku: 1}, currency="EUR")
+    cart = Cart(merchant_id=products.MERCHANT, items={products.MUG.sku: 1}, currency="EUR")
     accepted = await buyer.checkout(cart)
     assert accepted.order.status == "PROCESSING"
     order = await buyer.wait_for_order(accepted.order.id)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runner import tokens
+from runner.access import tokens
 from tests.support.shop import Shop
 
 pytestmark = pytest.mark.xdist_group("system")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from proof import prove
-from proof.local import audit_of
+from runner.access.audit import audit_of
 from runner.testing import System
 
 

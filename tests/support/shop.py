@@ -15,7 +15,7 @@ from typing import Any, Final
 import aiohttp
 import psycopg
 
-from runner import tokens
+from runner.access import tokens
 from runner.testing import System
 from tests.support.waiting import eventually
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 import typer.main
 
 from florin_cli.__main__ import build
-from runner import errors
+from terminal import errors
 from tools.reference.markdown import code, codes, page, table
 
 _MAKEFILE: Final = Path(__file__).resolve().parents[2] / "Makefile"

@@ -52,7 +52,7 @@ class Shop(Scenario[Scope]):
 
     async def every_unit_is_accounted_for(self) -> None:
         """Expect the proof to find nothing wrong."""
-        assert await self.rows(proof.STOCK_CONSERVED) == []
+        assert await self.rows(proof.WRONG_STOCK) == []
 
 
 def charge_of(order_id: str) -> ChargeInstruction:

@@ -122,7 +122,7 @@ async def test_the_same_key_and_body_have_one_effect_and_one_answer(service: Ser
         grpc.StatusCode.ALREADY_EXISTS,
         "IDEMPOTENCY_KEY_REUSED",
     )
-    assert await service.shop.rows(proof.STOCK_CONSERVED) == []
+    assert await service.shop.rows(proof.WRONG_STOCK) == []
 
 
 async def test_a_currency_that_does_not_exist_is_refused_with_its_field(service: Service) -> None:

@@ -68,4 +68,4 @@ async def test_the_proof_finds_a_change_by_hand(shop: Shop, tampering: str) -> N
     await shop.every_unit_is_accounted_for()
     async with shop.runtime.database.connection() as connection:
         await connection.execute(tampering)
-    assert await shop.rows(proof.STOCK_CONSERVED) != []
+    assert await shop.rows(proof.WRONG_STOCK) != []

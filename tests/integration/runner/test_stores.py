@@ -17,8 +17,8 @@ from roster import ROSTER
 from runner import control, databases, postgres
 from runner import nats as nats_server
 from runner import redis as redis_server
-from runner.errors import CommandError
 from runner.testing import System, running_system
+from terminal.errors import CommandError
 from tests.integration.runner.conftest import STORES
 from tests.support.ports import system_settings
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bench import budget
-from bench.audit import Order
 from bench.carts import Mix
 from bench.cpu import CpuTimes
 from bench.load import Answers
 from bench.measure import Measured, judge
+from bench.orders import Order
 from bench.percentiles import Percentiles
 from bench.plan import Plan
-from bench.report import Proof, Report, as_json
+from bench.report import Report, as_json
 from bench.window import Window
+from proof import Check, Proof
 
 _WINDOW = Window(rate_per_s=2, settle_s=1, measure_s=2)
 # Database time at which the first checkout was due.
@@ -75,7 +77,7 @@ def _report(steady: Measured, *, proof_ok: bool = True) -> Report:
         search=None,
         pgbench_tps_before=300.0,
         pgbench_tps_after=100.0,
-        proof=Proof(ok=proof_ok, checks=[{"name": "stock_conserved", "ok": proof_ok, "detail": ""}]),
+        proof=Proof((Check("stock_conserved", ok=proof_ok, detail=""),)),
     )
 
 
@@ -128,6 +130,11 @@ def test_the_report_has_every_key_of_the_contract_and_is_json() -> None:
     assert told["ratio_to_pgbench"] == 0.01
     assert told["orders"] == 6
     assert told["ok"] is True
+    assert told["proof"] == {
+        "ok": True,
+        "checks": [{"name": "stock_conserved", "ok": True, "detail": ""}],
+        "detail": "",
+    }
 
 
 def test_an_order_that_is_lost_fails_the_run() -> None:
@@ -149,6 +156,14 @@ def test_an_order_that_did_not_end_fails_the_run() -> None:
 
 def test_a_failed_proof_fails_the_run() -> None:
     assert _report(_measured(_all()), proof_ok=False).failures == ["The proof failed: stock_conserved."]
+
+
+def test_a_proof_without_a_verdict_fails_the_run() -> None:
+    report = replace(_report(_measured(_all())), proof=None)
+
+    assert not report.ok
+    assert report.failures == ["The proof failed: no verdict within 600 s."]
+    assert as_json(report)["proof"] == {"ok": False, "checks": [], "detail": "no verdict within 600 s"}
 
 
 def test_replicas_of_a_service_share_a_line_of_the_budget() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from runner import secrets
-from runner.errors import CommandError
 from runner.settings import Settings
+from terminal.errors import CommandError
 
 
 @pytest.fixture

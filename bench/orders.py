@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import psycopg
 
-from runner import databases, postgres
-from runner.secrets import AUDITOR, Secrets
+from order_svc.proof import COURSES, ENDED_AMONG
+from proof.audit import ORDERS
+from runner.access.audit import audit_of
 from runner.settings import Settings
 
 COMPLETED: Final = "COMPLETED"
@@ -36,13 +37,12 @@ class Order:
         return None if self.ended_s is None else (self.ended_s - self.created_s) * 1000
 
 
-class OrderBook:
+class OrderDatabase:
     """The order service's database, read as the auditor, who changes nothing."""
 
-    def __init__(self, settings: Settings, secrets: Secrets) -> None:
-        url = postgres.url(settings, secrets, role=AUDITOR, database=databases.of("order_svc").name)
+    def __init__(self, settings: Settings) -> None:
         self._connection: psycopg.Connection[Any] = psycopg.connect(
-            url, autocommit=True, application_name="florin bench"
+            audit_of(settings).database_url(ORDERS), autocommit=True, application_name="florin bench"
         )
 
     def close(self) -> None:
@@ -63,21 +63,14 @@ class OrderBook:
         deadline = time.monotonic() + deadline_s
         left = list(order_ids)
         while True:
-            rows = self._connection.execute(
-                "SELECT id FROM orders WHERE id = ANY(%s) AND ended_at IS NOT NULL", (left,)
-            ).fetchall()
-            ended = {row[0] for row in rows}
+            ended = {row[0] for row in self._connection.execute(ENDED_AMONG, {"ids": left})}
             left = [order_id for order_id in left if order_id not in ended]
             on_look(len(left))
             if not left or time.monotonic() >= deadline:
                 return left
             time.sleep(_LOOK_AGAIN_S)
 
-    def orders(self, order_ids: Sequence[str]) -> dict[str, Order]:
+    def find(self, order_ids: Sequence[str]) -> dict[str, Order]:
         """The orders with these ids; one that is not there is missing from the answer."""
-        rows = self._connection.execute(
-            "SELECT id, status, reason, extract(epoch FROM created_at)::float8,"
-            " extract(epoch FROM ended_at)::float8 FROM orders WHERE id = ANY(%s)",
-            (list(order_ids),),
-        )
+        rows = self._connection.execute(COURSES, {"ids": list(order_ids)})
         return {row[0]: Order(*row) for row in rows}

@@ -40,7 +40,7 @@ def facts(rows: Mapping[str, str]) -> Table:
     return table
 
 
-def order_sheet(order: Order) -> Table:
+def order(order: Order) -> Table:
     """One order with its lines."""
     lines = "\n".join(
         f"{line.quantity} x {escape(line.name)} ({escape(line.sku)})"
@@ -67,7 +67,7 @@ def order_sheet(order: Order) -> Table:
     )
 
 
-def order_list(orders: Sequence[Order]) -> Table:
+def orders(orders: Sequence[Order]) -> Table:
     """Many orders, one a line."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("order", no_wrap=True)
@@ -95,7 +95,7 @@ def timeline(steps: Sequence[TimelineStep]) -> Table:
     return table
 
 
-def payment_sheet(payment: Payment) -> Table:
+def payment(payment: Payment) -> Table:
     """One payment."""
     failure = " ".join(
         part

@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from client import ApiError, FieldProblem, StillOpen
-from client import local as calls
+from client import FieldProblem
 from client.errors import UNREADABLE, decode_error
-from runner.errors import EXIT_NOT_RUNNING, CommandError
 
 
 def detail(kind: str, **fields: Any) -> dict[str, Any]:
@@ -60,31 +58,3 @@ def test_retry_advice_is_taken_from_where_it_is_most_exact(
 def test_an_answer_of_somebody_else_is_an_error_of_its_own(answer: bytes) -> None:
     error = decode_error(502, {}, answer)
     assert (error.http_status, error.reason) == (502, UNREADABLE)
-
-
-def test_commands_show_a_refusal_in_one_line_with_its_facts() -> None:
-    async def refused() -> None:
-        raise ApiError("PRICE_CHANGED", "the total is 1490", http_status=400, metadata={"total": "1490"})
-
-    with pytest.raises(CommandError, match=r"^400 PRICE_CHANGED: the total is 1490\.$") as shown:
-        calls.run(refused())
-    assert shown.value.detail == "total: 1490"
-
-
-def test_commands_tell_a_system_that_is_not_there_from_a_refusal() -> None:
-    async def alone() -> None:
-        raise ApiError("UNREACHABLE", "no answer", http_status=0)
-
-    with pytest.raises(CommandError) as shown:
-        calls.run(alone())
-    assert shown.value.exit_code == EXIT_NOT_RUNNING
-    assert "florin up" in shown.value.way_out
-
-
-def test_commands_say_where_to_look_for_an_order_that_does_not_end() -> None:
-    async def stuck() -> None:
-        raise StillOpen("ord_1 is PROCESSING")
-
-    with pytest.raises(CommandError, match="ord_1 is PROCESSING") as shown:
-        calls.run(stuck())
-    assert "timeline" in shown.value.way_out

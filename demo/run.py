@@ -1,4 +1,4 @@
-"""The demo in order: shelf, buyers, e-mails, proof, one order's way."""
+"""The demo in order: products, buyers, e-mails, proof, one order's way."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from client import Order, TimelineStep
-from client import local as calls
-from demo import mail, play
-from demo import shelf as catalogue
-from demo.bars import Bars
+from demo import buyers, mail, products
+from demo.progress import Bars
+from demo.results import Result, ScenarioResult
 from demo.scenarios import SCENARIOS, THREE_D_SECURE
-from demo.stage import Stage
-from demo.story import Seen, Story
+from demo.system import System
 from proof import SETTLING_S, Proof, prove
-from proof.local import audit_of
+from runner.access import clients
+from runner.access.audit import audit_of
 from runner.settings import Settings
 
 # The proof of so few orders takes a second; a machine that does much else gets a minute.
@@ -27,42 +26,43 @@ _PROOF_DEADLINE_S: Final = 60.0
 _CLOCK_MARGIN_S: Final = 0.5
 
 
-async def tell(stage: Stage, bars: Bars, *, start_s: float) -> Story:
-    """The whole story of one demo on a system that has just been started."""
+async def run(system: System, bars: Bars, *, start_s: float) -> Result:
+    """All of one demo, on a system that has just been started."""
     began_at = time.monotonic()
-    settings = stage.settings
+    settings = system.settings
     bars.begin("Filling the shelf")
-    async with calls.merchant(settings, catalogue.MERCHANT) as merchant:
-        await catalogue.stock_shelf(merchant)
-    bars.begin("Buying", play.buyers_in(SCENARIOS))
-    seen = await play.perform(settings, SCENARIOS, on_progress=bars.advance)
+    async with clients.merchant(settings, products.MERCHANT) as merchant:
+        await products.put_on_sale(merchant)
+    bars.begin("Buying", buyers.count(SCENARIOS))
+    results = await buyers.run_scenarios(settings, SCENARIOS, on_progress=bars.advance)
     bars.begin("Reading the mailbox")
-    orders = [turn.order for each in seen for turn in each.turns if turn.order is not None]
+    checkouts = [checkout for each in results for checkout in each.checkouts]
+    orders = [checkout.order for checkout in checkouts if checkout.order is not None]
     mails = await mail.collect(settings.mailbox, frozenset(order.id for order in orders if order.ended))
     bars.begin("Proving the books")
     proof = await _prove(settings, orders)
-    example = _example(seen)
-    return Story(
-        seen=tuple(seen),
+    example = _example(results)
+    return Result(
+        scenarios=tuple(results),
         example=example,
         example_steps=tuple(await _timeline(settings, example)),
         mails=mails,
         proof=proof,
         start_s=start_s,
-        play_s=time.monotonic() - began_at,
+        run_s=time.monotonic() - began_at,
     )
 
 
-def _example(seen: Sequence[Seen]) -> Order | None:
+def _example(results: Sequence[ScenarioResult]) -> Order | None:
     """An order with the longest way: one that had to be confirmed at the bank."""
-    turns = [turn for each in seen if each.scenario is THREE_D_SECURE for turn in each.turns]
-    return next((turn.order for turn in turns if turn.order is not None), None)
+    [confirmed] = [each for each in results if each.scenario is THREE_D_SECURE]
+    return next((checkout.order for checkout in confirmed.checkouts if checkout.order is not None), None)
 
 
 async def _timeline(settings: Settings, order: Order | None) -> list[TimelineStep]:
     if order is None:
         return []
-    async with calls.ops(settings) as edge:
+    async with clients.ops(settings) as edge:
         return await edge.timeline(order.id)
 
 

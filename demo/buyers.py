@@ -1,4 +1,4 @@
-"""Runs the scenarios through the edge and collects what came of them."""
+"""The buyers of the scenarios: they go through the edge, and what came of it is looked up."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from client import ApiError, Cart, EdgeClient, Order, PspSimulator, StillOpen
-from client import local as calls
-from demo import shelf as catalogue
-from demo.scenarios import Act, Play, Scenario
-from demo.story import Seen, Turn
+from demo.products import MERCHANT
+from demo.results import Checkout, ScenarioResult
+from demo.scenarios import Action, PspState, Scenario
+from runner.access import clients
 from runner.settings import Settings
 
 # Several times what a PSP that hangs up costs (5 s, and the look-up).
@@ -25,93 +25,93 @@ ORDER_DEADLINE_S: Final = 45.0
 _MAX_REPEATS: Final = 50
 _REPEAT_AFTER_S: Final = 0.1
 
-# What the PSP's simulator is told for the length of an act.
-_PSP_CONFIG: Final[dict[Act, dict[str, Any]]] = {
-    Act.NORMAL: {},
-    Act.WEBHOOKS_LOST: {"webhook": {"drop_rate": 1.0}},
+# What the PSP's simulator is told, to be so.
+_PSP_CONFIG: Final[dict[PspState, dict[str, Any]]] = {
+    PspState.NORMAL: {},
+    PspState.WEBHOOKS_LOST: {"webhook": {"drop_rate": 1.0}},
 }
 
 # Called with the number of buyers who are done since the last call.
 Progress = Callable[[int], None]
 
 
-def buyers_in(scenarios: Collection[Scenario]) -> int:
-    """How many turns `perform` will report."""
+def count(scenarios: Collection[Scenario]) -> int:
+    """How many buyers `run_scenarios` will report."""
     return sum(scenario.times for scenario in scenarios)
 
 
-async def perform(
+async def run_scenarios(
     settings: Settings, scenarios: Sequence[Scenario], *, on_progress: Progress = lambda _: None
-) -> list[Seen]:
-    """What came of each scenario; those of one act run at the same time."""
-    turns: dict[str, list[Turn]] = {}
-    async with calls.psp(settings) as psp:
-        for act in Act:
-            playing = [scenario for scenario in scenarios if scenario.act is act]
-            await psp.change(_PSP_CONFIG[act])
+) -> list[ScenarioResult]:
+    """What came of each scenario; those with the PSP in one state run at the same time."""
+    checkouts: dict[str, list[Checkout]] = {}
+    async with clients.psp(settings) as psp:
+        for state in PspState:
+            running = [scenario for scenario in scenarios if scenario.psp is state]
+            await psp.change(_PSP_CONFIG[state])
             try:
                 async with asyncio.TaskGroup() as group:
                     tasks = {
-                        scenario.slug: group.create_task(_play(settings, psp, scenario, on_progress))
-                        for scenario in playing
+                        scenario.slug: group.create_task(_run(settings, psp, scenario, on_progress))
+                        for scenario in running
                     }
             finally:
                 await psp.reset()
-            turns |= {slug: task.result() for slug, task in tasks.items()}
+            checkouts |= {slug: task.result() for slug, task in tasks.items()}
         charges = await psp.charges_by_order()
-    return [await _look_back(settings, scenario, turns[scenario.slug], charges) for scenario in scenarios]
+    return [await _result(settings, scenario, checkouts[scenario.slug], charges) for scenario in scenarios]
 
 
-async def _look_back(
-    settings: Settings, scenario: Scenario, turns: Sequence[Turn], charges: Counter[str]
-) -> Seen:
+async def _result(
+    settings: Settings, scenario: Scenario, checkouts: Sequence[Checkout], charges: Counter[str]
+) -> ScenarioResult:
     """Asks edge and PSP what they have, instead of believing the answers alone."""
-    async with calls.buyer(settings, _customer(scenario)) as edge:
+    async with clients.buyer(settings, _customer(scenario)) as edge:
         orders = (await edge.list_orders(page_size=100)).orders
     charged = sum(charges[order.id] for order in orders)
-    return Seen(scenario, tuple(turns), orders=len(orders), charges=charged)
+    return ScenarioResult(scenario, tuple(checkouts), orders=len(orders), charges=charged)
 
 
-async def _play(
+async def _run(
     settings: Settings, psp: PspSimulator, scenario: Scenario, on_progress: Progress
-) -> list[Turn]:
-    async with calls.buyer(settings, _customer(scenario)) as edge:
-        if scenario.play is Play.BUY_WITH_ONE_KEY:
-            turns = await _buy_with_one_key(edge, scenario)
+) -> list[Checkout]:
+    async with clients.buyer(settings, _customer(scenario)) as edge:
+        if scenario.action is Action.BUY_WITH_ONE_KEY:
+            checkouts = await _buy_with_one_key(edge, scenario)
             on_progress(scenario.times)
-            return turns
+            return checkouts
 
-        async def take(index: int) -> list[Turn]:
-            taken = await _take_turn(edge, psp, scenario, index)
+        async def buy(index: int) -> list[Checkout]:
+            done = await _one_buyer(edge, psp, scenario, index)
             on_progress(1)
-            return taken
+            return done
 
         # A group, so that a demo that is interrupted leaves no buyer behind.
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(take(index)) for index in range(scenario.times)]
-        return [turn for task in tasks for turn in task.result()]
+            tasks = [group.create_task(buy(index)) for index in range(scenario.times)]
+        return [checkout for task in tasks for checkout in task.result()]
 
 
-async def _take_turn(edge: EdgeClient, psp: PspSimulator, scenario: Scenario, index: int) -> list[Turn]:
+async def _one_buyer(edge: EdgeClient, psp: PspSimulator, scenario: Scenario, index: int) -> list[Checkout]:
     cart, key = _cart(scenario, index), str(uuid.uuid4())
-    match scenario.play:
-        case Play.BUY | Play.BUY_WITH_ONE_KEY:
+    match scenario.action:
+        case Action.BUY | Action.BUY_WITH_ONE_KEY:
             return [await _timed(_buy(edge, cart, key))]
-        case Play.BUY_AND_CONFIRM:
+        case Action.BUY_AND_CONFIRM:
             return [await _timed(_buy_and_authenticate(edge, psp, cart, key, passed=True))]
-        case Play.BUY_AND_FAIL_TO_CONFIRM:
+        case Action.BUY_AND_FAIL_TO_CONFIRM:
             return [await _timed(_buy_and_authenticate(edge, psp, cart, key, passed=False))]
-        case Play.REUSE_KEY:
+        case Action.REUSE_KEY:
             larger = replace(cart, items={sku: quantity + 1 for sku, quantity in cart.items.items()})
             return [await _timed(_buy(edge, cart, key)), await _timed(_buy(edge, larger, key))]
-        case Play.SEND_NO_KEY:
+        case Action.SEND_NO_KEY:
             return [await _timed(_send_without_key(edge, cart))]
-        case Play.EXPECT_ANOTHER_PRICE:
+        case Action.EXPECT_ANOTHER_PRICE:
             return [await _timed(_buy(edge, replace(cart, expected_total_amount=1), key))]
 
 
-async def _timed(ending: Awaitable[Order]) -> Turn:
-    """The end of one turn, whatever it is."""
+async def _timed(ending: Awaitable[Order]) -> Checkout:
+    """How one checkout ends, whatever that is."""
     began_at = time.monotonic()
     order: Order | None = None
     try:
@@ -121,7 +121,7 @@ async def _timed(ending: Awaitable[Order]) -> Turn:
         outcome = f"{error.http_status or 'no answer'} {error.reason}"
     except StillOpen as error:
         outcome = f"still open: {error}"
-    return Turn(outcome, time.monotonic() - began_at, order)
+    return Checkout(outcome, time.monotonic() - began_at, order)
 
 
 async def _buy(edge: EdgeClient, cart: Cart, key: str) -> Order:
@@ -151,13 +151,13 @@ async def _buy_and_authenticate(
     return await edge.wait_for_order(accepted.id, deadline_s=ORDER_DEADLINE_S)
 
 
-async def _buy_with_one_key(edge: EdgeClient, scenario: Scenario) -> list[Turn]:
-    """One turn if all answers are equal, as they have to be; else one for each different answer."""
+async def _buy_with_one_key(edge: EdgeClient, scenario: Scenario) -> list[Checkout]:
+    """One checkout if all answers are equal, as they have to be; else one for each different answer."""
     cart, key = _cart(scenario, 0), str(uuid.uuid4())
     answers = await asyncio.gather(
         *(_send(edge, cart, key) for _ in range(scenario.times)), return_exceptions=True
     )
-    different: dict[str, Turn] = {}
+    different: dict[str, Checkout] = {}
     for answer in answers:
         told = repr(answer) if isinstance(answer, BaseException) else json.dumps(dict(answer.document))
         if told not in different:
@@ -178,7 +178,7 @@ async def _send_without_key(edge: EdgeClient, cart: Cart) -> Order:
 def _cart(scenario: Scenario, index: int) -> Cart:
     basket = scenario.baskets[index % len(scenario.baskets)]
     return Cart(
-        merchant_id=catalogue.MERCHANT,
+        merchant_id=MERCHANT,
         items=basket.quantities,
         currency=basket.currency,
         payment_method_id=scenario.payment_method_id,

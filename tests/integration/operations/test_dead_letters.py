@@ -13,15 +13,16 @@ import pytest
 from florin.order.v1.order_events_pb2 import OrderFailed
 from psycopg.rows import class_row
 
-from florin_cli import letters
-from florin_cli.letters import Letter
 from kit.messaging.bus import Envelope
 from kit.messaging.events import NewEvent, Received
 from kit.messaging.pump import MAX_ATTEMPTS, Subscriptions
 from kit.runtime.context import Runtime
 from kit.values.trail import Trail
-from runner.errors import CommandError
+from operations import dead_letters
+from operations.connection import Connection
+from operations.dead_letters import Letter
 from runner.settings import Settings
+from terminal.errors import CommandError
 from tests.conftest import RecordingRuntimeFactory
 from tests.support.databases import ServiceDatabase
 from tests.support.service import envelope_of, handle, opened, pump_of, recorded
@@ -66,16 +67,16 @@ class Pair:
         """The dead letter as it is now."""
         async with connected(self.consumer_url) as connection:
             cursor = connection.cursor(row_factory=class_row(Letter))
-            [found] = await (await cursor.execute(letters._LETTER_SQL)).fetchall()
+            [found] = await (await cursor.execute(dead_letters._LETTER_SQL)).fetchall()
             return found
 
     async def put_back(self, letter: Letter) -> bool:
         async with connected(self.producer_url) as connection:
-            return await letters.put_back(connection, letter)
+            return await dead_letters.put_back(connection, letter)
 
     async def close(self, letter: Letter) -> None:
         async with connected(self.consumer_url) as connection:
-            await letters.close(connection, letter, "replayed")
+            await dead_letters.close(connection, letter, "replayed")
 
     async def resend(self) -> Envelope:
         """What the producer's relay sends."""
@@ -91,7 +92,7 @@ class Pair:
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[letters.Connection]:
+async def connected(url: str) -> AsyncIterator[Connection]:
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         yield connection
 
@@ -162,7 +163,7 @@ async def test_an_event_that_nobody_can_read_is_an_open_letter_again(pair: Pair)
 async def test_a_discarded_letter_stays_closed(pair: Pair) -> None:
     letter = await pair.bury()
     async with connected(pair.consumer_url) as connection:
-        await letters.close(connection, letter, "discarded")
+        await dead_letters.close(connection, letter, "discarded")
     await pair.put_back(letter)
     await pair.receive(await pair.resend(), times=MAX_ATTEMPTS)
     assert (await pair.letter()).outcome == "discarded"
@@ -184,4 +185,4 @@ async def test_an_event_older_than_any_resend_is_sent_all_the_same(pair: Pair) -
 async def test_what_is_no_event_of_ours_cannot_be_replayed(pair: Pair) -> None:
     letter = replace(await pair.bury(), type="order.lost")
     with pytest.raises(CommandError, match="no event of ours"):
-        await letters.replay(Settings(), letter)
+        await dead_letters.replay(Settings(), letter)

@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from runner import control, ports
 from runner.control import DEMO_FOLDER
+from runner.isolation import isolated
 from runner.port_blocks import port_block, settings_in
 from runner.settings import Settings
 from runner.state import State
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class System:
     """A running system that belongs to this demo alone."""
 
     settings: Settings
@@ -27,7 +27,9 @@ class Stage:
 
 
 @contextmanager
-def set_stage(base: Settings, *, on_progress: Callable[[State], None] = lambda _: None) -> Iterator[Stage]:
+def fresh_system(
+    base: Settings, *, on_progress: Callable[[State], None] = lambda _: None
+) -> Iterator[System]:
     """A healthy system with nothing in it, stopped at the end whatever happens.
 
     It has the usual ports if they are free, so that what the demo prints can be tried elsewhere,
@@ -39,27 +41,18 @@ def set_stage(base: Settings, *, on_progress: Callable[[State], None] = lambda _
         CommandError: the system did not come up; it has been stopped again.
     """
     with ExitStack() as stack:
-        folder = base.data_dir / DEMO_FOLDER
-        own = _own_settings(base, data_dir=folder)
+        own = isolated(base, data_dir=base.data_dir / DEMO_FOLDER)
         data_is_kept = control.running(own) is None
         if not data_is_kept:
-            folder = Path(stack.enter_context(_temporary_folder())) / "data"
-            own = _own_settings(base, data_dir=folder)
+            own = isolated(own, data_dir=Path(stack.enter_context(_temporary_folder())) / "data")
         if ports.taken(ports.wanted(own), host=own.bind_host):
-            block = stack.enter_context(port_block())
-            own = _own_settings(base, data_dir=folder, **settings_in(block))
+            own = isolated(own, **settings_in(stack.enter_context(port_block())))
         control.reset(own)
         # Also if the start fails half-way or is interrupted.
         stack.callback(control.stop, own)
         # The kernel ends it with us, should we be killed.
         control.start(own, on_progress=on_progress, dies_with_caller=True)
-        yield Stage(own, data_is_kept)
-
-
-def _own_settings(base: Settings, **own: Any) -> Settings:
-    """The user's settings, without what would reach beyond a demo: their stores and mail server."""
-    bundled = {"postgres_url": None, "nats_url": None, "redis_url": None}
-    return base.model_copy(update={**bundled, "mailbox_dir": None, "smtp_url": "", **own})
+        yield System(own, data_is_kept)
 
 
 @contextmanager

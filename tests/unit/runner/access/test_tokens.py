@@ -9,9 +9,10 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from runner import secrets, tokens
-from runner.errors import CommandError
+from runner import secrets
+from runner.access import tokens
 from runner.settings import Settings
+from terminal.errors import CommandError
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from florin_cli.commands.psp import parse_changes
-from runner.errors import CommandError
+from terminal.errors import CommandError
 
 
 def test_settings_of_a_group_come_together() -> None:

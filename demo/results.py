@@ -1,4 +1,4 @@
-"""What the demo saw, and whether it is what was promised."""
+"""What came of the demo, and whether it is what was promised."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from proof import Proof
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Checkout:
     """One thing a buyer did: how it ended, and how long that took."""
 
     outcome: str
@@ -22,11 +22,11 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ScenarioResult:
     """What came of one scenario."""
 
     scenario: Scenario
-    turns: tuple[Turn, ...]
+    checkouts: tuple[Checkout, ...]
     # By the edge's own list of the buyer's orders.
     orders: int
     # By the PSP's own list.
@@ -35,25 +35,25 @@ class Seen:
     @property
     def outcomes(self) -> Counter[str]:
         """How often each end was seen."""
-        return Counter(turn.outcome for turn in self.turns)
+        return Counter(checkout.outcome for checkout in self.checkouts)
 
     @property
     def slowest_s(self) -> float:
         """How long the last of them took."""
-        return max((turn.took_s for turn in self.turns), default=0.0)
+        return max((checkout.took_s for checkout in self.checkouts), default=0.0)
 
     def differences(self) -> list[str]:
         """What is not as promised, in words; nothing if all of it is."""
-        promised = self.scenario
+        promised = self.scenario.promised
         found = [
-            f"{outcome}: {promised.promised.get(outcome, 0)} promised, {self.outcomes[outcome]} seen"
-            for outcome in sorted({*promised.promised, *self.outcomes})
-            if promised.promised.get(outcome, 0) != self.outcomes[outcome]
+            f"{outcome}: {promised.get(outcome, 0)} promised, {self.outcomes[outcome]} seen"
+            for outcome in sorted({*promised, *self.outcomes})
+            if promised.get(outcome, 0) != self.outcomes[outcome]
         ]
-        if self.orders != promised.orders:
-            found.append(f"orders: {promised.orders} promised, {self.orders} seen")
-        if self.charges != promised.charges:
-            found.append(f"charges: {promised.charges} promised, {self.charges} seen")
+        if self.orders != self.scenario.orders:
+            found.append(f"orders: {self.scenario.orders} promised, {self.orders} seen")
+        if self.charges != self.scenario.charges:
+            found.append(f"charges: {self.scenario.charges} promised, {self.charges} seen")
         return found
 
     @property
@@ -81,18 +81,20 @@ class Mails:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class Result:
     """The whole demo."""
 
-    seen: tuple[Seen, ...]
+    scenarios: tuple[ScenarioResult, ...]
+    # An order whose way is shown, with all its steps.
     example: Order | None
     example_steps: tuple[TimelineStep, ...]
     mails: Mails
     proof: Proof
+    # Until the system was healthy, and everything after that.
     start_s: float
-    play_s: float
+    run_s: float
 
     @property
     def ok(self) -> bool:
         """Whether every promise was kept."""
-        return all(each.ok for each in self.seen) and self.mails.ok and self.proof.ok
+        return all(each.ok for each in self.scenarios) and self.mails.ok and self.proof.ok

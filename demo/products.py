@@ -1,4 +1,4 @@
-"""The demo merchant and its shelf: what `up` and `demo` put there, once."""
+"""What the demo merchant sells: `florin up` and `florin demo` put it on sale, once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MERCHANT: Final = "mer_demo"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One product as it is first put on the shelf."""
+    """One product as it is first put on sale."""
 
     sku: str
     name: str
@@ -36,7 +36,7 @@ SOLD_OUT: Final = Item("vinyl-signed", "Vinyl record, signed", 4500, "EUR", 0)
 ITEMS: Final = (MUG, NOTEBOOK, LAMP, HEADPHONES, TEE, TEA, POSTER, SOLD_OUT)
 
 
-async def stock_shelf(merchant: EdgeClient) -> list[Product]:
+async def put_on_sale(merchant: EdgeClient) -> list[Product]:
     """Puts every item that is not there yet, with its stock; returns all of them.
 
     Can be repeated at any time: what a merchant has changed since is left alone, and a run that was

@@ -1,4 +1,4 @@
-"""Dead letters and waiting events of all services: looked at as auditor, changed as the service itself."""
+"""Events that services gave up on: looked at as auditor, decided on as the service itself."""
 
 from __future__ import annotations
 
@@ -7,33 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import psycopg
 from psycopg.rows import class_row
 
 from kit.messaging.events import events_in
 from kit.messaging.outbox import RESEND_DAYS
+from operations.connection import Connection, connect
 from roster import ROSTER
-from runner import control, databases, postgres, secrets
-from runner.errors import CommandError
 from runner.settings import Settings
-
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
-
-_CONNECT_DEADLINE_S: Final = 5
+from terminal.errors import CommandError
 
 # Rows of one service that a terminal is shown; more than that is no longer read one by one.
 _MAX_LETTERS: Final = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Events of one kind that not all of their consumers have confirmed."""
-
-    type: str
-    events: int
-    oldest_s: float
-    # Of the one that was sent most often; 1 is the normal first time.
-    sends: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +60,6 @@ _LETTER_SQL: Final = (
     " created_at, outcome FROM dead_letters"
 )
 
-
 # The time of the event is kept, because it is the time of its effect; but an outbox sends nothing that is
 # older than a week, so an old event becomes young enough for one more day of it.
 _PUT_BACK_SQL: Final = """
@@ -88,41 +71,26 @@ ON CONFLICT (event_id) DO NOTHING
 """
 
 
-async def waiting(settings: Settings) -> dict[str, list[Waiting]]:
-    """What is in each service's outbox, by kind of event."""
-    found: dict[str, list[Waiting]] = {}
-    for service in ROSTER.packages:
-        async with await _connect(settings, service, as_auditor=True) as connection:
-            cursor = connection.cursor(row_factory=class_row(Waiting))
-            await cursor.execute(
-                "SELECT type, count(*) AS events, max(sends) AS sends,"
-                " extract(epoch FROM now() - min(created_at))::float AS oldest_s"
-                " FROM outbox GROUP BY type ORDER BY type"
-            )
-            found[service] = await cursor.fetchall()
-    return found
-
-
-async def letters(settings: Settings, *, closed_too: bool = False) -> list[Letter]:
+async def find_all(settings: Settings, *, closed_too: bool = False) -> list[Letter]:
     """The dead letters of all services, those that wait for a person or all there ever were."""
     which = "" if closed_too else " WHERE acknowledged_at IS NULL"
     found: list[Letter] = []
     for service in ROSTER.packages:
-        async with await _connect(settings, service, as_auditor=True) as connection:
+        async with await connect(settings, service, as_auditor=True) as connection:
             cursor = connection.cursor(row_factory=class_row(Letter))
             await cursor.execute(f"{_LETTER_SQL}{which} ORDER BY id LIMIT %s", (_MAX_LETTERS,))
             found += await cursor.fetchall()
     return found
 
 
-async def letter(settings: Settings, letter_id: str) -> Letter:
+async def find(settings: Settings, letter_id: str) -> Letter:
     """One dead letter, whichever service has it.
 
     Raises:
         CommandError: none has.
     """
     for service in ROSTER.packages:
-        async with await _connect(settings, service, as_auditor=True) as connection:
+        async with await connect(settings, service, as_auditor=True) as connection:
             cursor = connection.cursor(row_factory=class_row(Letter))
             await cursor.execute(f"{_LETTER_SQL} WHERE id = %s", (letter_id,))
             if found := await cursor.fetchone():
@@ -134,7 +102,7 @@ async def letter(settings: Settings, letter_id: str) -> Letter:
 
 async def discard(settings: Settings, found: Letter) -> None:
     """Closes a dead letter without another try: its effect will never happen."""
-    async with await _connect(settings, found.consumer) as connection:
+    async with await connect(settings, found.consumer) as connection:
         await close(connection, found, "discarded")
 
 
@@ -150,14 +118,14 @@ async def replay(settings: Settings, found: Letter) -> str:
         CommandError: it is no event of ours, or it is still being sent.
     """
     owner = _owner(found)
-    async with await _connect(settings, owner) as connection:
+    async with await connect(settings, owner) as connection:
         is_new = await put_back(connection, found)
     if not is_new:
         raise CommandError(
             f"{owner} is still sending {found.event_id}: not all of its consumers have confirmed it.",
             way_out=f"It comes to {found.consumer} again by itself; look at `florin outbox`, then try again.",
         )
-    async with await _connect(settings, found.consumer) as connection:
+    async with await connect(settings, found.consumer) as connection:
         await close(connection, found, "replayed")
     return owner
 
@@ -208,15 +176,3 @@ def _emitted_at(found: Letter) -> datetime | None:
         return datetime.fromisoformat(found.headers.get("ce-time", ""))
     except ValueError:
         return None
-
-
-async def _connect(settings: Settings, service: str, *, as_auditor: bool = False) -> Connection:
-    database = databases.of(service)
-    role = secrets.AUDITOR if as_auditor else database.role
-    url = postgres.url(settings, secrets.load(settings), role=role, database=database.name)
-    try:
-        return await psycopg.AsyncConnection.connect(
-            url, autocommit=True, connect_timeout=_CONNECT_DEADLINE_S, application_name="florin"
-        )
-    except psycopg.OperationalError as error:
-        raise control.not_running(settings) from error

@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from runner import control, secrets
+from runner.isolation import isolated
 from runner.port_blocks import port_block, settings_in
 from runner.secrets import Secrets
 from runner.settings import Settings
@@ -22,19 +23,9 @@ _LOCK: Final = "bench.lock"
 _RUN: Final = "run-"
 _KEPT: Final = "kept-"
 
-# The user's own stores and mail server have no use for thousands of made-up orders; who wants to
-# measure them attaches to a system that runs on them.
-_REACHES_BEYOND: Final[Mapping[str, Any]] = {
-    "postgres_url": None,
-    "nats_url": None,
-    "redis_url": None,
-    "mailbox_dir": None,
-    "smtp_url": "",
-}
-
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class System:
     """A healthy system, with what is needed to load and to audit it."""
 
     settings: Settings
@@ -42,9 +33,9 @@ class Ground:
 
 
 @contextmanager
-def own(
+def fresh_system(
     *, trace_sample_ratio: float, keep: bool, on_progress: Callable[[State], None] = lambda _: None
-) -> Iterator[Ground]:
+) -> Iterator[System]:
     """A fresh system in a folder and on ports of its own; gone at the end, unless its data is to be kept.
 
     Fresh, because a table that grew over ten runs is not measured like that of the first.
@@ -61,21 +52,17 @@ def own(
         lock = stack.enter_context((data_dir / _LOCK).open("w"))
         fcntl.flock(lock, fcntl.LOCK_EX)
         block = stack.enter_context(port_block())
-        settings = given.model_copy(
-            update={
-                **_REACHES_BEYOND,
-                **settings_in(block),
-                "data_dir": data_dir,
-                "trace_sample_ratio": trace_sample_ratio,
-            }
+        # Who wants to measure stores of their own attaches to a system that runs on them.
+        settings = isolated(
+            given, data_dir=data_dir, trace_sample_ratio=trace_sample_ratio, **settings_in(block)
         )
         stack.callback(control.stop, settings)
         control.start(settings, on_progress=on_progress, dies_with_caller=True)
-        yield Ground(settings, secrets.load(settings))
+        yield System(settings, secrets.load(settings))
 
 
 @contextmanager
-def attached() -> Iterator[Ground]:
+def attached_system() -> Iterator[System]:
     """The system that runs with the settings of the environment; left running.
 
     Raises:
@@ -84,7 +71,7 @@ def attached() -> Iterator[Ground]:
     settings = Settings()
     if control.running(settings) is None:
         raise control.not_running(settings)
-    yield Ground(settings, secrets.load(settings))
+    yield System(settings, secrets.load(settings))
 
 
 def _clear_leftovers(base: Path) -> None:

@@ -8,13 +8,13 @@ import time
 
 import typer
 
-from client import local as calls
 from demo import report
-from demo.bars import Bars
-from demo.stage import set_stage
-from demo.telling import tell
-from runner.errors import EXIT_FAILED, EXIT_TERMINATED
+from demo.progress import Bars
+from demo.run import run
+from demo.system import fresh_system
 from runner.settings import Settings
+from terminal import calls
+from terminal.errors import EXIT_FAILED, EXIT_TERMINATED
 from terminal.output import JsonOption, print_json, stderr
 
 app = typer.Typer()
@@ -32,13 +32,13 @@ def demo(as_json: JsonOption = False) -> None:
     with Bars(stderr if as_json else out) as bars:
         began_at = time.monotonic()
         bars.begin("Starting the system")
-        with set_stage(Settings(), on_progress=bars.show_start) as stage:
-            story = calls.run(tell(stage, bars, start_s=time.monotonic() - began_at))
+        with fresh_system(Settings(), on_progress=bars.show_start) as system:
+            result = calls.run(run(system, bars, start_s=time.monotonic() - began_at))
             bars.begin("Stopping the system")
         bars.end()
     if as_json:
-        print_json(report.document(story, stage))
+        print_json(report.document(result, system))
     else:
-        report.show(story, stage, out)
-    if not story.ok:
+        report.show(result, system, out)
+    if not result.ok:
         raise typer.Exit(EXIT_FAILED)

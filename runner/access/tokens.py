@@ -10,9 +10,9 @@ from typing import Final, Literal
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from runner.errors import CommandError
 from runner.secrets import private_key_file
 from runner.settings import Settings
+from terminal.errors import CommandError
 
 Role = Literal["buyer", "merchant", "ops"]
 

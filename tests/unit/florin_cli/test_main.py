@@ -1,7 +1,8 @@
-"""The command line: errors of one line with a way out, exit codes, commands found by their file."""
+"""The command line: errors of one line with a way out, exit codes, commands found where they are."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from florin_cli import __main__ as cli
-from runner.errors import EXIT_NOT_RUNNING, EXIT_USAGE, CommandError
+from florin_cli import commands
+from terminal.errors import EXIT_NOT_RUNNING, EXIT_USAGE
 
 
 def florin(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    import os
-
     return subprocess.run(
         [sys.executable, "-m", "florin_cli", *arguments],
         capture_output=True,
@@ -28,26 +28,30 @@ def florin(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 def test_every_module_in_commands_is_a_command() -> None:
     shown = CliRunner().invoke(cli.build(), ["--help"]).output
-    for name in (
-        "up",
-        "down",
-        "reset",
-        "status",
-        "logs",
-        "doctor",
-        "token",
-        "stop",
-        "start",
-        "demo",
-        "checkout",
-    ):
+    names = {path.stem for path in Path(commands.__path__[0]).glob("[a-z]*.py")}
+    assert names >= {"checkout", "doctor", "down", "logs", "reset", "start", "status", "stop", "token", "up"}
+    for name in names:
         assert f" {name} " in shown
+
+
+@pytest.mark.parametrize("name", ["bench", "demo"])
+def test_a_command_of_another_room_is_one_like_the_others(name: str) -> None:
+    assert f" {name} " in CliRunner().invoke(cli.build(), ["--help"]).output
+    assert "--json" in CliRunner().invoke(cli.build([name]), [name, "--help"], color=False).output
 
 
 def test_only_the_command_asked_for_is_loaded() -> None:
     shown = CliRunner().invoke(cli.build(["status"]), ["--help"]).output
     assert " status " in shown
     assert " doctor " not in shown
+
+
+def test_a_command_of_another_room_is_not_imported_unasked() -> None:
+    look = "import sys; from florin_cli.__main__ import build; build(['status']); print(sorted(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert "'florin_cli.commands.status'" in ended.stdout
+    assert "'bench" not in ended.stdout
+    assert "'demo" not in ended.stdout
 
 
 def test_a_setting_that_cannot_be_is_one_line_with_its_name(tmp_path: Path) -> None:
@@ -80,12 +84,3 @@ def test_reset_takes_what_a_demo_left_where_no_system_ever_ran(tmp_path: Path) -
     (tmp_path / ".florin" / "demo").mkdir(parents=True)
     assert florin("reset", "--yes", FLORIN_DATA_DIR=str(tmp_path / ".florin")).returncode == 0
     assert not (tmp_path / ".florin").exists()
-
-
-def test_an_error_shows_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
-    from terminal.output import print_error
-
-    print_error(CommandError("The door is [closed].", way_out="Open it."))
-    shown = capsys.readouterr().err
-    assert "error: The door is [closed]." in shown
-    assert "way out: Open it." in shown

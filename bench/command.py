@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
-from rich.progress_bar import ProgressBar
 
-from bench import ground, plan, run
+from bench import plan, progress, run
 from bench.carts import Mix
-from bench.ground import Ground
 from bench.plan import Plan
+from bench.progress import Bars
 from bench.report import as_json
+from bench.system import System, attached_system, fresh_system
 from bench.tables import print_report
-from runner.errors import EXIT_FAILED
 from runner.state import State
-from terminal.output import JsonOption, print_json, stderr
+from terminal.errors import EXIT_FAILED
+from terminal.output import JsonOption, print_json
 
 app = typer.Typer()
 
@@ -78,9 +77,9 @@ def bench(
         psp_latency_ms=psp_latency_ms,
         trace_sample_ratio=trace_sample_ratio,
     )
-    with _watching() as audience, _ground(wanted, audience, attach=attach, keep=keep) as measured:
-        report = run.run(measured, wanted, audience)
-        audience.phase("Stop the system" if not attach else "Done")
+    with progress.bars() as bars, _system(wanted, bars, attach=attach, keep=keep) as system:
+        report = run.run(system, wanted, bars)
+        bars.phase("Stop the system" if not attach else "Done")
     if as_json_:
         print_json(as_json(report))
     else:
@@ -89,62 +88,21 @@ def bench(
         raise typer.Exit(EXIT_FAILED)
 
 
-@contextlib.contextmanager
-def _ground(wanted: Plan, audience: _Audience, *, attach: bool, keep: bool) -> Iterator[Ground]:
+@contextmanager
+def _system(wanted: Plan, bars: Bars, *, attach: bool, keep: bool) -> Iterator[System]:
     if attach:
-        with ground.attached() as found:
-            yield found
+        with attached_system() as running:
+            yield running
         return
-    audience.phase("Start a fresh system")
+    bars.phase("Start a fresh system")
 
-    def progress(state: State) -> None:
+    def show_start(state: State) -> None:
         healthy = sum(process.healthy for process in state.processes)
-        audience.detail(f"{healthy} of {len(state.processes)} processes healthy")
+        bars.detail(f"{healthy} of {len(state.processes)} processes healthy")
 
-    with ground.own(trace_sample_ratio=wanted.trace_sample_ratio, keep=keep, on_progress=progress) as fresh:
+    with fresh_system(
+        trace_sample_ratio=wanted.trace_sample_ratio, keep=keep, on_progress=show_start
+    ) as fresh:
         if keep:
-            audience.finding(f"Data and logs stay in {fresh.settings.data_dir}.")
+            bars.finding(f"Data and logs stay in {fresh.settings.data_dir}.")
         yield fresh
-
-
-class _Audience:
-    """Shows a run on the terminal: a bar for the present part, a line for each finding."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=None, text="")
-
-    def phase(self, title: str, expected_s: float | None = None) -> None:
-        self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(title, total=expected_s, text="")
-        if not self._progress.console.is_terminal:
-            self._progress.console.print(title)
-
-    def detail(self, text: str) -> None:
-        self._progress.update(self._task, text=text)
-
-    def finding(self, text: str) -> None:
-        self._progress.console.print(f"  {text}")
-
-
-class _TimeBar(ProgressColumn):
-    """How much of the expected time has passed; needs nobody to move it."""
-
-    def render(self, task: Task) -> ProgressBar:
-        if task.total is None:
-            return ProgressBar(total=None, width=30, pulse=True, animation_time=task.get_time())
-        return ProgressBar(total=task.total, completed=min(task.elapsed or 0.0, task.total), width=30)
-
-
-@contextlib.contextmanager
-def _watching() -> Iterator[_Audience]:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        _TimeBar(),
-        TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[text]}"),
-    )
-    # Once a second: the benchmark shares the processors with what it measures.
-    with Progress(*columns, console=stderr, transient=True, refresh_per_second=1) as progress:
-        yield _Audience(progress)

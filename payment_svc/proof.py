@@ -1,0 +1,60 @@
+"""What an auditor asks the payments' database: what is wrong in it, and facts to compare others with.
+
+Values are given by name; times are in seconds of the database's clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedPayment:
+    """A row of `CAPTURED_PAYMENTS`; amounts in minor units of `currency`."""
+
+    order_id: str
+    id: str
+    merchant_id: str
+    customer_id: str
+    psp: str
+    currency: str
+    amount_captured: int
+    amount_refunded: int
+    fee_amount: int
+    tax_amount: int
+
+
+CAPTURED_PAYMENTS: Final = """
+SELECT order_id, id, merchant_id, customer_id, psp, currency, amount_captured, amount_refunded, fee_amount,
+    tax_amount
+FROM payments WHERE amount_captured > 0
+"""
+
+# Payments that break refunded <= captured <= authorised, or whose parts are more than the whole.
+BROKEN_CAPS: Final = """
+SELECT id, amount, amount_captured, amount_refunded, fee_amount + tax_amount FROM payments
+WHERE NOT (0 <= amount_refunded AND amount_refunded <= amount_captured AND amount_captured <= amount
+    AND fee_amount >= 0 AND tax_amount >= 0 AND fee_amount + tax_amount <= amount)
+"""
+
+# Payments that are undecided for longer than `open_s`, `action_s` while the buyer has to do something, or
+# `bank_s` while a bank decides. By their birth: look-ups without an answer turn PROCESSING into UNKNOWN and
+# back, as if it were new each time. What is PROCESSING with a reference is so by the PSP's own word.
+STUCK_PAYMENTS: Final = """
+SELECT id, status, extract(epoch FROM now() - created_at)::int FROM payments
+WHERE status IN ('INITIATED', 'PROCESSING', 'UNKNOWN', 'REQUIRES_ACTION')
+    AND created_at < now() - make_interval(secs => CASE
+        WHEN status = 'REQUIRES_ACTION' THEN %(action_s)s
+        WHEN status = 'PROCESSING' AND psp_reference IS NOT NULL THEN %(bank_s)s
+        ELSE %(open_s)s END)
+"""
+
+# Of the orders `ids`, those whose payment is being decided by a bank, for less than `bank_s`.
+AT_THE_BANK: Final = """
+SELECT order_id FROM payments
+WHERE order_id = ANY(%(ids)s) AND status = 'PROCESSING' AND psp_reference IS NOT NULL
+    AND created_at >= now() - make_interval(secs => %(bank_s)s)
+"""
+
+PAYMENTS_COUNT: Final = "SELECT count(*) FROM payments"
