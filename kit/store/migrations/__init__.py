@@ -13,7 +13,8 @@ their own beside this file; the first of a service follows the first of those.
 
 Functions are no part of revisions: `<service>/migrations/functions/` has each once, in a file of its name and
 with who may call it, and all are made again after the revisions. So a revision calls none of them, and one
-that changes a function's arguments or result drops it first; its file makes it anew.
+that changes a function's arguments or result drops it first; its file makes it anew. A trigger is made with
+its table, on a function that is only declared there.
 
 Alembic decides what is to be done and keeps what was done. It gets the folders in place of modules.
 """
