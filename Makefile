@@ -11,16 +11,23 @@ BIN := $(VENV)/bin
 FLORIN := $(BIN)/florin
 STAMP := $(VENV)/.complete
 
+# A Python that is asked for (`make env PYTHON=python3.12`) is what .venv is made of, complete or not.
+ifdef PYTHON
+ifneq ($(shell $(PYTHON) --version 2>&1),$(shell $(BIN)/python --version 2>&1))
+.PHONY: $(STAMP)
+endif
+endif
+
 # The package of generated stubs is a distribution of its own.
 STUBS := $(wildcard gen/python/pyproject.toml)
 
-# Where `make tools` puts grpcurl and Jaeger; `florin` and the tests look there, too.
+# Where `make tools` and `make jaeger` put what they build; the tests look there, too.
 TOOLS := $(CURDIR)/.build/bin
 
 # Two workers fit the smallest machine we care for; tests that share a system stay in one worker.
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: help env gen up down reset status demo test check bench lock tools clean
+.PHONY: help env gen up down reset status demo test check bench lock tools jaeger clean
 .PHONY: check-gen check-protos check-format check-lint check-types check-imports
 
 help: ## this list
@@ -89,10 +96,13 @@ lock: ## pin every dependency by hash, from the ranges in pyproject.toml (needs 
 	@uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
 	  --python-version 3.11 --extra stores --extra dev pyproject.toml --output-file requirements.txt
 
-tools: ## build grpcurl and Jaeger with Go, for those who have none
-	@bash tools/install_tools.sh $(TOOLS)
+tools: ## build grpcurl with Go, for those who have none
+	@bash tools/install_tool.sh $(TOOLS) grpcurl
+
+jaeger: ## build Jaeger with Go, for those who have none; takes ten minutes and 4 GB of disk
+	@bash tools/install_tool.sh $(TOOLS) jaeger
 
 clean: ## remove the environment and what was built; the data stays
 	@if [[ -x $(FLORIN) ]]; then $(FLORIN) down; fi
 	@rm -rf $(VENV) .build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	@rm -rf *.egg-info gen/python/*.egg-info build
+	@rm -rf *.egg-info gen/python/*.egg-info build gen/python/build dist gen/python/dist

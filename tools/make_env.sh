@@ -11,11 +11,15 @@ fail() {
   exit 1
 }
 
-# The newest Python first that is there and new enough; PYTHON=… overrides.
+is_new_enough() {
+  "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+# Up to the newest that all dependencies have wheels for; the default of this machine first.
 find_python() {
   local candidate
-  for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python; do
-    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+  for candidate in python3 python3.14 python3.13 python3.12 python3.11 python; do
+    if is_new_enough "$candidate" && "$candidate" -c 'import sys; sys.exit(sys.version_info >= (3, 15))'; then
       command -v "$candidate"
       return
     fi
@@ -23,15 +27,29 @@ find_python() {
   return 1
 }
 
-python=$(find_python) || fail "Python 3.11 or newer is needed, and $(python3 --version 2>&1 || echo none) is what there is." \
-  "Install it (on Debian: apt-get install python3 python3-venv), or name one: make env PYTHON=/path/to/python3.12"
+if [[ -n ${PYTHON:-} ]]; then
+  is_new_enough "$PYTHON" || fail "PYTHON is $PYTHON, which is no Python 3.11 or newer." \
+    "Name another, or none: then one is looked for."
+  python=$(command -v "$PYTHON")
+elif is_new_enough "$venv/bin/python"; then
+  python=$venv/bin/python
+else
+  python=$(find_python) || fail "Python 3.11 to 3.14 is needed, and $(python3 --version 2>&1 || echo none) is what there is." \
+    "Install it (on Debian: apt-get install python3 python3-venv), or name one: make env PYTHON=/path/to/python3.12"
+fi
+
+# Said now, because no download mends it.
+if [[ -z ${FLORIN_POSTGRES_URL:-} ]]; then
+  "$python" -m runner.privilege "$venv" "${FLORIN_DATA_DIR:-.florin}"
+fi
 
 projects=(-e .)
 if [[ -f gen/python/pyproject.toml ]]; then
   projects+=(-e gen/python)
 fi
 
-if [[ ! -x $venv/bin/python ]]; then
+# What another Python made is made anew.
+if [[ $("$venv/bin/python" --version 2>&1) != "$("$python" --version 2>&1)" ]]; then
   rm -rf "$venv"
 fi
 
@@ -46,10 +64,13 @@ else
     "$python" -c 'import ensurepip' 2>/dev/null ||
       fail "this Python cannot make virtual environments: it lacks ensurepip." \
         "Install it (on Debian: apt-get install python3-venv), or install uv."
-    "$python" -m venv "$venv"
+    "$python" -m venv --without-pip "$venv"
   fi
+  # uv makes environments without it.
+  "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$venv/bin/python" -m ensurepip >/dev/null
   pip=("$venv/bin/python" -m pip --quiet --disable-pip-version-check --no-input)
-  "${pip[@]}" install --require-hashes -r requirements.txt
+  # Compiling all of it takes as long as unpacking; Python compiles what is used when it is used.
+  "${pip[@]}" install --no-compile --require-hashes -r requirements.txt
   "${pip[@]}" install --no-deps --no-build-isolation "${projects[@]}"
 fi
 echo "Environment ready: $venv/bin/florin --help"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -53,7 +54,9 @@ def console(settings: Settings, tmp_path: Path) -> Iterator[Console]:
 # A start, fifteen chapters and their waits: about two minutes on two cores that others use, too.
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the tutorial uses curl, which is not here")
-def test_every_command_of_the_tutorial_prints_what_the_tutorial_says(console: Console) -> None:
+def test_every_command_of_the_tutorial_prints_what_the_tutorial_says(
+    console: Console, settings: Settings
+) -> None:
     exchanges = list(exchanges_of(TUTORIAL))
     assert len(exchanges) > 20, "the tutorial has lost its console blocks"
     for exchange in exchanges:
@@ -62,3 +65,6 @@ def test_every_command_of_the_tutorial_prints_what_the_tutorial_says(console: Co
         assert matches(exchange.expected, printed), (
             f"\n$ {exchange.command}\nprinted:\n{printed}\nand the tutorial says:\n{expected}"
         )
+    # Its `kill` hits the service that has the order, which is PROCESSING after it, and no other.
+    told = (settings.logs_dir / "supervisor.log").read_text(encoding="utf-8")
+    assert re.findall(r"(\w+) \(pid \d+\): ended with SIGKILL", told) == ["payment_svc"]

