@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 from client import ApiError, EdgeClient, PspSimulator, StillOpen
-from runner import secrets, tokens
+from runner import tokens
 from runner.errors import EXIT_NOT_RUNNING, CommandError
 from runner.settings import Settings
 
@@ -35,9 +35,8 @@ def ops(settings: Settings) -> EdgeClient:
 
 
 def psp(settings: Settings) -> PspSimulator:
-    """The PSP simulator with the API key that the payment service uses."""
-    address = f"http://{settings.local_host}:{settings.psp_sim_port}"
-    return PspSimulator(address, secrets.load(settings).psp_api_key)
+    """The switches of the PSP simulator."""
+    return PspSimulator(f"http://{settings.local_host}:{settings.psp_sim_port}")
 
 
 def run(call: Coroutine[Any, Any, T]) -> T:

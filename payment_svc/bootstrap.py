@@ -15,7 +15,6 @@ from kit.store.batch import Gatherer, one_bad_item_fails_alone
 from kit.values.clock import system_clock
 from kit.values.ids import new_id
 from payment_svc.adapters.postgres.payments import PostgresPaymentReader, PostgresPayments
-from payment_svc.adapters.stripe.gateway import NAME as STRIPE
 from payment_svc.adapters.stripe.gateway import StripeGateway
 from payment_svc.adapters.stripe.webhooks import read_webhook
 from payment_svc.application.charge.charge_payments import Charger
@@ -48,7 +47,7 @@ async def build(settings: Settings) -> Runtime:
             clock=system_clock,
             charge=lambda payments: step.after_commit(partial(charger.charge, payments)),
             fee_bp=settings.platform_fee_bp,
-            psp=STRIPE,
+            psp=gateway.name,
         )
 
     linger_s = settings.fact_linger_ms / 1000

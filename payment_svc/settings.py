@@ -12,7 +12,7 @@ class Settings(ServiceSettings):
 
     # Port of the gRPC server.
     port: int = Field(default=50053, validation_alias="FLORIN_PAYMENT_PORT")
-    # Stripe, or the simulator that speaks its protocol.
+    # Where the PSP's API is: at the provider's own address, or at the simulator's.
     psp_base_url: str = "http://127.0.0.1:12111"
     # Secret key of the account at the PSP.
     psp_api_key: str = Field(repr=False)

@@ -11,7 +11,7 @@ from proof.verdict import Finding
 _OPEN_LIMIT_S: Final = 60
 # A buyer may look for the bank's app for a while.
 _ACTION_LIMIT_S: Final = 3600
-# A bank debit is decided by the buyer's bank, which may take as long (docs.stripe.com/payments/sepa-debit).
+# A bank debit is decided by the buyer's bank, which may take as long for SEPA's.
 _BANK_LIMIT_S: Final = 14 * 86_400
 # An event that frees stock is sent again after 5, 10 and 20 s if its receiver was down.
 _HELD_LIMIT_S: Final = 30

@@ -9,7 +9,8 @@ from typing import Final
 from kit.values.errors import InvalidRequest
 from kit.values.money import included_share
 
-# The largest amount Stripe takes in one payment (eight digits in minor units).
+# The largest total of one checkout, by contract: eight digits in minor units, like the price of a product.
+# More is a typing error or a fraud rather than a purchase by card.
 MAX_TOTAL_MINOR: Final = 99_999_999
 
 

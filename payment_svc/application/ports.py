@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from fractions import Fraction
 from typing import Protocol
 
 from kit.values.clock import Clock
@@ -26,6 +29,14 @@ class PspRejected(Exception):
 class Psp(Protocol):
     """A payment service provider."""
 
+    @property
+    def name(self) -> str:
+        """What it is called on payments and in the books."""
+
+    @property
+    def key_lifetime(self) -> timedelta:
+        """How long a key protects from a second charge."""
+
     async def charge(self, payment: Payment) -> PspFact:
         """Create and confirm the payment at the PSP under its key, and return what the PSP says.
 
@@ -45,6 +56,46 @@ class Psp(Protocol):
 
         Raises:
             PspUndecided, PspUnavailable: no usable answer, for instance because it was finished just now.
+        """
+
+
+class Money(Enum):
+    """Where the buyer's money is, as a PSP lists it."""
+
+    TAKEN = "taken"
+    # In its hand, or it may still take it.
+    HELD = "held"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class PspCharge:
+    """A payment in the PSP's own list.
+
+    Attributes:
+        reference: the PSP's id of it.
+        payment_id: ours, as it was sent along; empty if it was not. `order_id` likewise.
+        taken_amount: in ISO minor units of `currency`; a fraction if the PSP took a part of one.
+        status: the PSP's own word, for people.
+    """
+
+    reference: str
+    payment_id: str
+    order_id: str
+    currency: str
+    taken_amount: Fraction
+    money: Money
+    status: str
+
+
+class PspListing(Protocol):
+    """What a PSP has taken and holds, by its own list."""
+
+    def pages(self) -> AsyncIterator[list[PspCharge]]:
+        """Page through all payments that the PSP knows of.
+
+        Raises:
+            PspUnavailable: there is no list to be had.
         """
 
 

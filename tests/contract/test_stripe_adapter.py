@@ -128,6 +128,17 @@ async def test_what_stripe_calls_invalid_is_rejected_for_good(gateway: StripeGat
         await gateway.charge(fresh("pm_of_nobody"))
 
 
+@pytest.mark.parametrize("method", ["tok_visa", "src_1", "card_1", "visa", "pm_", "pm_a-b", "PM_card_visa"])
+async def test_what_is_no_payment_method_of_stripes_is_rejected_without_a_call(method: str) -> None:
+    # Port 9 is discard: nothing listens there, and a call would decide nothing.
+    nowhere = gateway_to("http://127.0.0.1:9", timeout_s=IMPATIENT_S)
+    try:
+        with pytest.raises(PspRejected, match="its own payment methods only"):
+            await nowhere.charge(fresh(method))
+    finally:
+        await nowhere.close()
+
+
 @pytest.mark.parametrize(
     ("currency", "amount", "at_stripe"),
     [

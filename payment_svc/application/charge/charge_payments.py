@@ -16,16 +16,13 @@ from payment_svc.domain.payment import Payment, PspFact, Source, Status
 
 log = structlog.get_logger(__name__)
 
-# PSP calls under way at once; Stripe's own default limit is 100 a second and key, with calls of ~0.5 s.
+# PSP calls under way at once. They take about half a second each, so this is what a PSP allows an account at
+# first: some hundred a second.
 MAX_CALLS: Final = 64
 
 # Payments looked up at once, and how long a process may take before another one looks, too.
 SWEEP_BATCH: Final = 100
 SWEEP_LEASE_S: Final = 15.0
-
-# Stripe forgets keys after 24 hours; an hour of that is kept in reserve. Older payments without a trace at
-# the PSP are left to a person.
-_KEY_LIFETIME: Final = timedelta(hours=23)
 
 Learn = Callable[[PspFact], Awaitable[None]]
 """Applies a fact, together with its neighbours."""
@@ -131,8 +128,11 @@ class Charger:
             await self._learn(found)
 
     async def _charge_again(self, payment: Payment) -> None:
-        """Make the call again that the PSP has not heard of, while its key protects from a second charge."""
-        if self._clock() - payment.created_at > _KEY_LIFETIME:
+        """Make the call again that the PSP has not heard of, while its key protects from a second charge.
+
+        An older payment without a trace at the PSP is left to a person.
+        """
+        if self._clock() - payment.created_at > self._psp.key_lifetime:
             log.error("payment.lost", payment_id=payment.id, correlation_id=payment.trail.correlation_id)
             return
         await self._charge(payment, again=True)
