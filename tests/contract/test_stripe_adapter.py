@@ -15,8 +15,9 @@ from payment_svc.adapters.stripe.gateway import StripeGateway
 from payment_svc.adapters.stripe.webhooks import read_webhook
 from payment_svc.application.ports import PspRejected, PspUnavailable, PspUndecided, Webhook
 from payment_svc.domain.payment import Payment, PspFact, Source, Status
+from psp_sim.control.faults import Fault
+from psp_sim.stripe.tokens import TOKENS, Authorisation
 from psp_sim.testing import API_KEY, WEBHOOK_SECRET
-from psp_sim.tokens import TOKENS, Authorisation, Fault
 from tests.contract.psp_sim.shop import Shop, closed, opened
 from tests.support import localstripe
 from tests.support.localstripe import LocalStripe, running_localstripe

@@ -9,7 +9,7 @@ import uuid
 import psycopg
 import pytest
 
-from psp_sim.webhooks import signature
+from psp_sim.stripe.signature import signature
 from tests.support.shop import Answer, Order, Shop
 from tests.support.waiting import eventually
 

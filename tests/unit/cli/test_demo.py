@@ -10,7 +10,7 @@ from demo import report
 from demo.scenarios import SCENARIOS, THREE_D_SECURE, Act, Play, Scenario
 from demo.shelf import ITEMS
 from demo.story import Mails, Seen, Turn
-from psp_sim.tokens import TOKENS
+from psp_sim.stripe.tokens import TOKENS
 
 TWO_SOLD = Scenario(
     name="Two mugs", why="They are there.", times=2, promised={"COMPLETED": 2}, charges=2, orders=2
