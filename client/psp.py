@@ -1,28 +1,23 @@
-"""The PSP simulator's own switches (`/_sim`), and its books as a merchant reads them."""
+"""The PSP simulator's own switches (`/_sim`)."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from client.errors import ApiError
 from client.http import CALL_TIMEOUT_S, Answer, HttpConnection
 
-# The most that Stripe and the simulator put on one page.
-_PAGE_SIZE: Final = 100
-
 
 class PspSimulator:
-    """Talks to one simulator; `async with PspSimulator(url, api_key) as psp: …`.
+    """Talks to one simulator; `async with PspSimulator(url) as psp: …`.
 
     Every method raises `ApiError` if the simulator refuses or does not answer.
     """
 
-    def __init__(self, base_url: str, api_key: str = "") -> None:
-        headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-        self._http = HttpConnection(base_url, headers=headers, timeout_s=CALL_TIMEOUT_S)
+    def __init__(self, base_url: str) -> None:
+        self._http = HttpConnection(base_url, headers={}, timeout_s=CALL_TIMEOUT_S)
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -51,19 +46,6 @@ class PspSimulator:
         """Does what a buyer does on the page of 3-D Secure at `redirect_url`."""
         path = f"{urlsplit(redirect_url).path}/{'complete' if passed else 'fail'}"
         _document(await self._http.send("POST", path))
-
-    async def charges_by_order(self) -> Counter[str]:
-        """How often money was taken for each order, by the PSP's own list. Needs the API key."""
-        charges: Counter[str] = Counter()
-        params: dict[str, str | int] = {"limit": _PAGE_SIZE}
-        while True:
-            page = _document(await self._http.send("GET", "/v1/payment_intents", params=params))
-            for intent in page["data"]:
-                if intent["amount_received"] > 0:
-                    charges[intent["metadata"].get("order_id", "")] += 1
-            if not page["has_more"]:
-                return charges
-            params["starting_after"] = page["data"][-1]["id"]
 
 
 def _document(answer: Answer) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from client import ApiError, Cart, EdgeClient, Order, PspSimulator, StillOpen
 from demo.products import MERCHANT
 from demo.results import Checkout, ScenarioResult
 from demo.scenarios import Action, PspState, Scenario
+from proof import Money
 from runner.access import clients
+from runner.access.audit import audit_of
 from runner.settings import Settings
 
 # Several times what a PSP that hangs up costs (5 s, and the look-up).
@@ -58,8 +60,16 @@ async def run_scenarios(
             finally:
                 await psp.reset()
             checkouts |= {slug: task.result() for slug, task in tasks.items()}
-        charges = await psp.charges_by_order()
+    charges = await _charges_by_order(settings)
     return [await _result(settings, scenario, checkouts[scenario.slug], charges) for scenario in scenarios]
+
+
+async def _charges_by_order(settings: Settings) -> Counter[str]:
+    """How often money was taken for each order, by the PSP's own list."""
+    pages = audit_of(settings).psp.pages()
+    return Counter(
+        [charge.order_id async for page in pages for charge in page if charge.money is Money.TAKEN]
+    )
 
 
 async def _result(

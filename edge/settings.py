@@ -75,7 +75,7 @@ class EdgeSettings:
     # A watched order may wait for its buyer; a stream that says nothing for so long is given up,
     # and whoever still wants it asks again.
     watch_idle_timeout_s: float = 300.0
-    # A cart of 100 lines is 10 KB; Stripe's largest events are well under this.
+    # A cart of 100 lines is 10 KB; a PSP's largest webhooks are well under this.
     max_request_bytes: int = 256 * 1024
     # Origins of web shops that may call from a browser, or `*`; this machine's own always may.
     cors_origins: tuple[str, ...] = ()

@@ -12,7 +12,6 @@ from kit.runtime.context import Runtime
 from kit.store.batch import one_bad_item_fails_alone
 from kit.store.database import Connection
 from payment_svc.adapters.postgres.payments import PostgresPaymentReader, PostgresPayments
-from payment_svc.adapters.stripe.gateway import NAME as STRIPE
 from payment_svc.adapters.stripe.gateway import StripeGateway
 from payment_svc.adapters.stripe.webhooks import read_webhook
 from payment_svc.application.charge.charge_payments import Charger
@@ -51,7 +50,7 @@ def build(
             clock=runtime.clock,
             charge=lambda new: step.after_commit(partial(charger.charge, new)),
             fee_bp=settings.platform_fee_bp,
-            psp=STRIPE,
+            psp=psp.name,
         )
 
     linger_s = settings.fact_linger_ms / 1000

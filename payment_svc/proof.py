@@ -5,8 +5,11 @@ Values are given by name; times are in seconds of the database's clock.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Final
+from enum import Enum
+from fractions import Fraction
+from typing import Final, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +61,47 @@ WHERE order_id = ANY(%(ids)s) AND status = 'PROCESSING' AND psp_reference IS NOT
 """
 
 PAYMENTS_COUNT: Final = "SELECT count(*) FROM payments"
+
+
+class Money(Enum):
+    """Where the buyer's money is, as a PSP lists it."""
+
+    TAKEN = "taken"
+    # In its hand, or it may still take it.
+    HELD = "held"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class PspCharge:
+    """A payment in the PSP's own list.
+
+    Attributes:
+        reference: the PSP's id of it.
+        payment_id: ours, as it was sent along; empty if it was not. `order_id` likewise.
+        taken_amount: in ISO minor units of `currency`; a fraction if the PSP took a part of one.
+        status: the PSP's own word, for people.
+    """
+
+    reference: str
+    payment_id: str
+    order_id: str
+    currency: str
+    taken_amount: Fraction
+    money: Money
+    status: str
+
+
+class NoListing(Exception):
+    """The PSP does not give its list."""
+
+
+class PspListing(Protocol):
+    """What a PSP has taken and holds, by its own list."""
+
+    def pages(self) -> AsyncIterator[list[PspCharge]]:
+        """Page through all payments that the PSP knows of.
+
+        Raises:
+            NoListing: there is no list to be had now.
+        """

@@ -10,7 +10,7 @@ from kit.runtime.settings import ContextSettings
 class Settings(ContextSettings):
     """Settings of the payment service."""
 
-    # Stripe, or the simulator that speaks its protocol.
+    # Where the PSP's API is: at the provider's own address, or at the simulator's.
     psp_base_url: str = "http://127.0.0.1:12111"
     # Secret key of the account at the PSP.
     psp_api_key: str = Field(repr=False)

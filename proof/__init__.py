@@ -5,9 +5,10 @@ the PSP's own list are compared with each other. What can be asked of one contex
 context's `proof.py`; comparison and verdict are here.
 """
 
+from payment_svc.proof import Money
 from proof.agreement import SETTLING_S
 from proof.audit import Audit
 from proof.checks import CHECKS, prove
 from proof.verdict import Check, Proof
 
-__all__ = ["CHECKS", "SETTLING_S", "Audit", "Check", "Proof", "prove"]
+__all__ = ["CHECKS", "SETTLING_S", "Audit", "Check", "Money", "Proof", "prove"]

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import psycopg
 
+from payment_svc.proof import PspListing
 from roster import ROSTER
 
 ORDERS: Final = ROSTER["order_svc"].database
@@ -29,16 +30,14 @@ class Audit:
 
     Attributes:
         database_url: address of a database, by its name, for a role that can read all of it.
-        psp_base_url: e.g. `https://api.stripe.com`.
-        psp_api_key: secret key of the account.
+        psp: the provider's own list of payments.
     """
 
     database_url: Callable[[str], str]
-    psp_base_url: str
-    psp_api_key: str
+    psp: PspListing
 
     def __repr__(self) -> str:
-        return f"Audit({self.psp_base_url})"
+        return f"Audit({self.psp})"
 
     @asynccontextmanager
     async def connect(self, database: str) -> AsyncIterator[psycopg.AsyncConnection[Row]]:

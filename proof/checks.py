@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-import aiohttp
 import psycopg
 
+from payment_svc.proof import NoListing
 from proof.agreement import orders_payments_ledger_agree
 from proof.audit import Audit
 from proof.books import balances_replay, ledger_append_only, ledger_zero_sum
@@ -35,7 +35,7 @@ CHECKS: Final[Mapping[str, Look]] = {
 # moment. What still looks wrong after this time is wrong.
 SECOND_LOOK_AFTER_S: Final = 2.0
 
-_UNREACHABLE: Final = (psycopg.Error, aiohttp.ClientError, TimeoutError, OSError)
+_UNREACHABLE: Final = (psycopg.Error, NoListing, TimeoutError, OSError)
 
 
 async def prove(

@@ -1,30 +1,23 @@
-"""Payments against the PSP's own list."""
+"""Payments against the PSP's own list.
+
+Both sides are what is stored, ours in the database and theirs at the PSP; what the services believe is not
+asked. Only how to read the PSP's list is taken from its adapter, which alone speaks the protocol and knows
+how the PSP counts money. If it miscounted a currency, it would charge wrongly and list alike, and no
+comparison could tell: so tests/unit/payment_svc/test_amounts.py holds its table against the one that the PSP
+publishes, and tests/integration/proof what it makes of a list against amounts written down by hand.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
-import aiohttp
-import orjson
-
-from kit.values.money import exponent
+from payment_svc.proof import Money, PspCharge
 from proof.audit import PAYMENTS, Audit
 from proof.verdict import Finding
-
-# As many as the PSP gives at once.
-_PAGE_SIZE: Final = 100
-
-# A page takes milliseconds at the simulator, a second at Stripe on a bad day.
-_PAGE_TIMEOUT_S: Final = 20.0
-
-# The list must not fail because of one bad answer: as often as this, with growing pauses.
-_ATTEMPTS: Final = 5
-_PAUSE_S: Final = 0.25
 
 # A payment that is being charged is known at the PSP first, and to us when its answer, its webhook or a
 # look-up arrives; `nothing_stuck` watches that this happens.
@@ -43,14 +36,6 @@ SELECT count(*) FROM webhooks WHERE outcome = 'unknown_payment' OR starts_with(o
 _UNDECIDED: Final = frozenset({"INITIATED", "PROCESSING", "REQUIRES_ACTION", "AUTHORIZED", "UNKNOWN"})
 _WITHOUT_MONEY: Final = frozenset({"FAILED", "VOIDED"})
 
-# A payment intent that has the buyer's money in its hand, or may still take it.
-_HOLDING: Final = frozenset({"requires_capture", "processing"})
-
-# Decimal places of Stripe's amounts where they are not those of ISO 4217. ISK and UGX have none any more but
-# are still sent in hundredths, MGA is sent in whole ariary: https://docs.stripe.com/currencies#special-cases
-# and #zero-decimal on the same page.
-_STRIPE_EXPONENTS: Final = {"ISK": 2, "UGX": 2, "MGA": 0}
-
 
 @dataclass(frozen=True, slots=True)
 class _Payment:
@@ -67,28 +52,16 @@ class _Payment:
         return self.is_recent and self.status in _UNDECIDED
 
 
-@dataclass(frozen=True, slots=True)
-class _Charge:
-    """A payment intent that succeeded at the PSP, or that holds money; `amount` is in our minor units."""
-
-    id: str
-    status: str
-    payment_id: str
-    order_id: str
-    currency: str
-    amount: Fraction
-
-
 async def no_double_charge(audit: Audit) -> Finding:
     """What the PSP has taken is what we know as captured: once a payment, once an order, to the cent."""
     captured = await _payments(audit, "WHERE amount_captured > 0")
     listed = 0
-    charges: list[_Charge] = []
-    holds: list[_Charge] = []
-    async for page in _pages(audit):
+    charges: list[PspCharge] = []
+    holds: list[PspCharge] = []
+    async for page in audit.psp.pages():
         listed += len(page)
-        charges += [_charge(intent) for intent in page if intent["status"] == "succeeded"]
-        holds += [_charge(intent) for intent in page if intent["status"] in _HOLDING]
+        charges += [charge for charge in page if charge.money is Money.TAKEN]
+        holds += [charge for charge in page if charge.money is Money.HELD]
     problems = _doubled(charges)
     problems |= _differing(captured, charges)
     problems |= await _unknown(audit, charges, captured)
@@ -98,35 +71,35 @@ async def no_double_charge(audit: Audit) -> Finding:
     return Finding(detail + (f", {set_aside:,} webhooks set aside" if set_aside else ""), problems)
 
 
-def _differing(captured: Mapping[str, _Payment], charges: Iterable[_Charge]) -> dict[str, str]:
+def _differing(captured: Mapping[str, _Payment], charges: Iterable[PspCharge]) -> dict[str, str]:
     """Captures that the PSP does not have, or has otherwise."""
     problems: dict[str, str] = {}
-    by_id = {charge.id: charge for charge in charges}
+    by_reference = {charge.reference: charge for charge in charges}
     for payment in captured.values():
-        charge = by_id.get(payment.psp_reference)
+        charge = by_reference.get(payment.psp_reference)
         if charge is None:
             problems[payment.id] = (
                 f"{payment.id} is captured here,"
                 f" {payment.psp_reference or 'no payment'} did not succeed there"
             )
-        elif (charge.payment_id, charge.currency, charge.amount) != (
+        elif (charge.payment_id, charge.currency, charge.taken_amount) != (
             payment.id,
             payment.currency,
             Fraction(payment.captured),
         ):
             problems[payment.id] = (
                 f"{payment.id} captured {payment.captured} {payment.currency},"
-                f" {charge.id} took {charge.amount} {charge.currency} for {charge.payment_id}"
+                f" {charge.reference} took {charge.taken_amount} {charge.currency} for {charge.payment_id}"
             )
     return problems
 
 
-def _doubled(charges: Iterable[_Charge]) -> dict[str, str]:
+def _doubled(charges: Iterable[PspCharge]) -> dict[str, str]:
     problems: dict[str, str] = {}
     for what in ("payment_id", "order_id"):
         together: dict[str, list[str]] = defaultdict(list)
         for charge in charges:
-            together[getattr(charge, what)].append(charge.id)
+            together[getattr(charge, what)].append(charge.reference)
         for key, ids in together.items():
             if key and len(ids) > 1:
                 problems[f"double {key}"] = (
@@ -136,7 +109,7 @@ def _doubled(charges: Iterable[_Charge]) -> dict[str, str]:
 
 
 async def _unknown(
-    audit: Audit, charges: Iterable[_Charge], captured: Mapping[str, _Payment]
+    audit: Audit, charges: Iterable[PspCharge], captured: Mapping[str, _Payment]
 ) -> dict[str, str]:
     """Charges that we do not know as captured, not even when asked now."""
     suspects = [charge for charge in charges if charge.payment_id not in captured]
@@ -148,15 +121,17 @@ async def _unknown(
     for charge in suspects:
         payment = now.get(charge.payment_id)
         if payment is None:
-            problems[charge.id] = (
-                f"{charge.id} succeeded at the PSP for {charge.payment_id or 'nobody we know'}"
+            problems[charge.reference] = (
+                f"{charge.reference} succeeded at the PSP for {charge.payment_id or 'nobody we know'}"
             )
         elif not payment.captured and not payment.is_in_flight:
-            problems[charge.id] = f"{charge.id} succeeded at the PSP, {payment.id} is {payment.status} here"
+            problems[charge.reference] = (
+                f"{charge.reference} succeeded at the PSP, {payment.id} is {payment.status} here"
+            )
     return problems
 
 
-async def _kept(audit: Audit, holds: Iterable[_Charge]) -> dict[str, str]:
+async def _kept(audit: Audit, holds: Iterable[PspCharge]) -> dict[str, str]:
     """Money of buyers that the PSP holds for payments that have failed here, or that nobody knows."""
     ids = sorted({hold.payment_id for hold in holds})
     payments = await _payments(audit, "WHERE id = ANY(%s)", ids) if ids else {}
@@ -164,10 +139,12 @@ async def _kept(audit: Audit, holds: Iterable[_Charge]) -> dict[str, str]:
     for hold in holds:
         payment = payments.get(hold.payment_id)
         if payment is None:
-            problems[hold.id] = f"{hold.id} is {hold.status} for {hold.payment_id or 'nobody we know'}"
+            problems[hold.reference] = (
+                f"{hold.reference} is {hold.status} for {hold.payment_id or 'nobody we know'}"
+            )
         elif payment.status in _WITHOUT_MONEY:
-            problems[hold.id] = (
-                f"{hold.id} is {hold.status} at the PSP, {payment.id} is {payment.status} here"
+            problems[hold.reference] = (
+                f"{hold.reference} is {hold.status} at the PSP, {payment.id} is {payment.status} here"
             )
     return problems
 
@@ -175,50 +152,3 @@ async def _kept(audit: Audit, holds: Iterable[_Charge]) -> dict[str, str]:
 async def _payments(audit: Audit, where: str, *parameters: Any) -> dict[str, _Payment]:
     rows = await audit.rows(PAYMENTS, _COLUMNS + where, (_IN_FLIGHT_S, *parameters))
     return {row[0]: _Payment(*row) for row in rows}
-
-
-def _charge(intent: Mapping[str, Any]) -> _Charge:
-    metadata = intent.get("metadata") or {}
-    currency = intent["currency"].upper()
-    return _Charge(
-        id=intent["id"],
-        status=intent["status"],
-        payment_id=metadata.get("payment_id", ""),
-        order_id=metadata.get("order_id", ""),
-        currency=currency,
-        amount=_in_our_minor_units(intent["amount_received"], currency),
-    )
-
-
-def _in_our_minor_units(amount: int, currency: str) -> Fraction:
-    places = exponent(currency)
-    return Fraction(amount * 10**places, 10 ** _STRIPE_EXPONENTS.get(currency, places))
-
-
-async def _pages(audit: Audit) -> AsyncIterator[list[dict[str, Any]]]:
-    """Pages through all payment intents, newest first, on one connection."""
-    headers = {"Authorization": f"Bearer {audit.psp_api_key}"}
-    timeout = aiohttp.ClientTimeout(total=_PAGE_TIMEOUT_S)
-    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
-        after: dict[str, str] = {}
-        while True:
-            url = f"{audit.psp_base_url.rstrip('/')}/v1/payment_intents"
-            page = await _page(session, url, {"limit": str(_PAGE_SIZE), **after})
-            yield page["data"]
-            if not page["has_more"]:
-                return
-            after = {"starting_after": page["data"][-1]["id"]}
-
-
-async def _page(session: aiohttp.ClientSession, url: str, params: Mapping[str, str]) -> dict[str, Any]:
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            async with session.get(url, params=params) as response:
-                response.raise_for_status()
-                page: dict[str, Any] = orjson.loads(await response.read())
-                return page
-        except (aiohttp.ClientError, TimeoutError):
-            if attempt == _ATTEMPTS:
-                raise
-            await asyncio.sleep(_PAUSE_S * 2**attempt)
-    raise AssertionError("the last attempt returns or raises")

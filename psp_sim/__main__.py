@@ -14,9 +14,9 @@ import uvloop
 from aiohttp import web
 
 from psp_sim.http import HttpApi
-from psp_sim.journal import JournalInUse
-from psp_sim.provider import Provider
+from psp_sim.memory.journal import JournalInUse
 from psp_sim.settings import Settings
+from psp_sim.stripe.provider import StripeProvider
 
 log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ async def serve(settings: Settings) -> None:
     """Run the simulator until it is asked to stop."""
     listener = listen(settings.bind_host, settings.psp_sim_port)
     port = listener.getsockname()[1]
-    provider = Provider(
+    provider = StripeProvider(
         state_dir=settings.state_dir,
         public_url=settings.public_url(port),
         webhook_url=settings.webhook_url,

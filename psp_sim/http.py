@@ -1,4 +1,4 @@
-"""The HTTP server in front of the provider.
+"""The HTTP server in front of a provider.
 
 It is aiohttp's low-level server: with a handful of endpoints that are looked up in a table, the
 router and the middlewares of an Application would cost more than the calls themselves.
@@ -11,10 +11,8 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from psp_sim.control import PREFIX, Control, json_response
-from psp_sim.errors import internal_error
-from psp_sim.objects import API_VERSION
-from psp_sim.provider import ApiRequest, NoAnswer, Provider, Reply
+from psp_sim.control.api import PREFIX, Control
+from psp_sim.provider import NoAnswer, Provider, Reply, Request
 
 log = structlog.get_logger()
 
@@ -24,7 +22,7 @@ HOLD_CHECK_S: Final = 0.1
 
 
 class HttpApi:
-    """Translates between HTTP and the provider's calls."""
+    """Translates between HTTP and the calls of a provider and of its control."""
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
@@ -38,32 +36,24 @@ class HttpApi:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Return the HTTP answer to any request."""
         try:
-            if request.raw_path.startswith(PREFIX):
-                return await self._control.handle(request)
-            return await self._call(request)
+            reply = await self._reply(request)
         except web.HTTPException:
             raise
         except Exception:
             # The boundary: a defect of the simulator looks like a defect of the provider.
             log.exception("request.broke", method=request.method, path=request.path)
-            return json_response(internal_error().body(), status=500)
-
-    async def _call(self, request: web.BaseRequest) -> web.StreamResponse:
-        path, _, query = request.raw_path.partition("?")
-        headers = request.headers
-        body = await request.read()
-        call = ApiRequest(
-            method=request.method,
-            path=path,
-            query=query,
-            body=body.decode(errors="replace"),
-            authorization=headers.get("Authorization", ""),
-            idempotency_key=headers.get("Idempotency-Key") or None,
-        )
-        reply = await self._provider.handle(call)
+            reply = self._provider.defect()
         if isinstance(reply, NoAnswer):
             return await self._leave_unanswered(request, held=reply.held)
-        return _response(call, reply, headers.get("Stripe-Version", API_VERSION))
+        return web.Response(body=reply.body, status=reply.status, headers=reply.headers)
+
+    async def _reply(self, request: web.BaseRequest) -> Reply | NoAnswer:
+        path, _, query = request.raw_path.partition("?")
+        body = await request.read()
+        call = Request(request.method, path, query, body.decode(errors="replace"), request.headers)
+        if path.startswith(PREFIX):
+            return await self._control.handle(call)
+        return await self._provider.handle(call)
 
     async def _leave_unanswered(self, request: web.BaseRequest, *, held: bool) -> web.Response:
         """Let the caller wait until it goes away (or two minutes are over), then cut it off."""
@@ -80,17 +70,3 @@ class HttpApi:
             request.transport.abort()
         # Nobody reads this: aiohttp wants something to return.
         return web.Response(status=500)
-
-
-def _response(call: ApiRequest, reply: Reply, version: str) -> web.Response:
-    headers = {
-        "Content-Type": "application/json",
-        "Request-Id": reply.request_id,
-        "Stripe-Version": version,
-    }
-    if call.idempotency_key is not None:
-        headers["Idempotency-Key"] = call.idempotency_key
-    if reply.original_request is not None:
-        headers["Idempotent-Replayed"] = "true"
-        headers["Original-Request"] = reply.original_request
-    return web.Response(body=reply.body, status=reply.status, headers=headers)

@@ -1,42 +1,64 @@
-"""Events on their way to the webhook endpoint: signed, delivered, tried again for three days."""
+"""Events on their way to the webhook endpoint: sealed, delivered, tried again for three days."""
 
 import asyncio
-import hmac
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Generic, Literal, Protocol, TypeVar
 
 import aiohttp
 import structlog
 
-from psp_sim.faults import Faults
-from psp_sim.objects import Renderer
-from psp_sim.records import Event
+from psp_sim.control.faults import Faults
 
 log = structlog.get_logger()
 
 # As many deliveries at once as connections: more would only queue at the endpoint.
 CONCURRENCY: Final = 64
-# An endpoint that has not answered by then is taken to have failed, as at Stripe.
+# An endpoint that has not answered by then is taken to have failed.
 DELIVERY_TIMEOUT_S: Final = 10.0
-# Stripe begins with minutes. Tests and demonstrations live in seconds.
+# Real providers begin with minutes. Tests and demonstrations live in seconds.
 FIRST_RETRY_AFTER_S: Final = 0.5
 LONGEST_RETRY_AFTER_S: Final = 60.0
-# Stripe gives up after three days.
+# Real providers give up after about three days.
 GIVE_UP_AFTER_S: Final = 3 * 24 * 3600
 # How long an event that is to be overtaken stays behind: longer than a delivery takes.
 HELD_BACK_S: Final = 1.5
 # With `reorder` each event waits up to this long, so that neighbours change places.
 SHUFFLE_S: Final = 0.5
-# What a forger without the secret signs with.
-_FORGED_SECRET: Final = b"whsec_not_the_secret"
+# How an event travels apart from the ordinary: twice, held back until later ones have passed,
+# ahead of the answer to its request, or not at all.
+Manner = Literal["", "duplicate", "late", "before_answer", "never"]
 
 
-def signature(secret: bytes, body: bytes, timestamp: int) -> str:
-    """Return the `Stripe-Signature` header of a body: HMAC-SHA256 over `<timestamp>.<body>`."""
-    digest = hmac.digest(secret, b"%d.%s" % (timestamp, body), "sha256").hex()
-    return f"t={timestamp},v1={digest}"
+class Event(Protocol):
+    """What is known of an event on its way."""
+
+    @property
+    def id(self) -> str:
+        """What the endpoint tells it by."""
+        ...
+
+    @property
+    def created(self) -> int:
+        """Unix seconds."""
+        ...
+
+    @property
+    def manner(self) -> Manner:
+        """How it travels."""
+        ...
+
+
+E = TypeVar("E", bound=Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """An event as it is sent, with what proves its sender."""
+
+    body: bytes
+    headers: Mapping[str, str]
 
 
 def retry_after_s(attempts: int) -> float:
@@ -46,10 +68,10 @@ def retry_after_s(attempts: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(Generic[E]):
     """One delivery of one event."""
 
-    event: Event
+    event: E
     genuine: bool = True
     # A second copy of a delivery: sent once, whatever comes of it.
     duplicate: bool = False
@@ -68,25 +90,34 @@ class DeliveryCounts:
     forged_accepted: int = 0
 
 
-class Courier:
-    """Delivers events to the one webhook endpoint, with bounded concurrency."""
+class Courier(Generic[E]):
+    """Delivers events to the one webhook endpoint, with bounded concurrency.
+
+    Args:
+        headers: what every delivery carries.
+        seal: makes a letter of an event.
+        forge: makes one that claims to be of an event like it, and whose proof is wrong.
+        on_delivered: told the id of each event that need not be sent again.
+    """
 
     def __init__(
         self,
         *,
         url: str,
-        secret: str,
-        renderer: Renderer,
+        headers: Mapping[str, str],
+        seal: Callable[[E], Letter],
+        forge: Callable[[E], Letter],
         faults: Faults,
         on_delivered: Callable[[str], None],
     ) -> None:
         self.counts = DeliveryCounts()
         self._url = url
-        self._secret = secret.encode()
-        self._renderer = renderer
+        self._headers = headers
+        self._seal = seal
+        self._forge = forge
         self._faults = faults
         self._on_delivered = on_delivered
-        self._queue: asyncio.Queue[Parcel] = asyncio.Queue()
+        self._queue: asyncio.Queue[Parcel[E]] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
 
@@ -95,10 +126,7 @@ class Courier:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=CONCURRENCY, keepalive_timeout=60),
             timeout=aiohttp.ClientTimeout(total=DELIVERY_TIMEOUT_S),
-            headers={
-                "Content-Type": "application/json; charset=utf-8",
-                "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
-            },
+            headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         self._workers = [asyncio.create_task(self._work()) for _ in range(CONCURRENCY)]
@@ -111,7 +139,7 @@ class Courier:
         if self._session is not None:
             await self._session.close()
 
-    def post(self, event: Event) -> None:
+    def post(self, event: E) -> None:
         """Send an event on its way, with whatever the configuration does to it."""
         config = self._faults.config.webhook
         parcel = Parcel(event)
@@ -128,14 +156,13 @@ class Courier:
             self._post_after(wait_s, replace(parcel, duplicate=True))
         if config.forge:
             self._faults.counts["webhook_forged"] += 1
-            forged = replace(event, id=f"{event.id}_forged")
-            self._post_after(wait_s, Parcel(forged, genuine=False))
+            self._post_after(wait_s, Parcel(event, genuine=False))
 
-    async def post_now(self, event: Event) -> None:
+    async def post_now(self, event: E) -> None:
         """Deliver an event before going on; if that fails, it goes the ordinary way."""
         await self._deliver(Parcel(event))
 
-    def _post_after(self, wait_s: float, parcel: Parcel) -> None:
+    def _post_after(self, wait_s: float, parcel: Parcel[E]) -> None:
         if wait_s > 0:
             asyncio.get_running_loop().call_later(wait_s, self._queue.put_nowait, parcel)
         else:
@@ -150,12 +177,9 @@ class Courier:
                 # A worker is a pump: one parcel must not stop those behind it.
                 log.exception("webhook.broke", event_id=parcel.event.id)
 
-    async def _deliver(self, parcel: Parcel) -> None:
-        event = parcel.event
-        now = int(time.time())
-        body = self._renderer.encoded(event, now)
-        secret = self._secret if parcel.genuine else _FORGED_SECRET
-        status = await self._send(body, signature(secret, body, now))
+    async def _deliver(self, parcel: Parcel[E]) -> None:
+        letter = self._seal(parcel.event) if parcel.genuine else self._forge(parcel.event)
+        status = await self._send(letter)
         accepted = 200 <= status < 300
         if not parcel.genuine:
             self.counts.forged_sent += 1
@@ -163,24 +187,24 @@ class Courier:
         elif accepted:
             self.counts.sent += 1
             if not parcel.duplicate:
-                self._on_delivered(event.id)
+                self._on_delivered(parcel.event.id)
         else:
             self.counts.failed += 1
             if not parcel.duplicate:
                 self._retry(replace(parcel, attempts=parcel.attempts + 1), status)
 
-    async def _send(self, body: bytes, signed: str) -> int:
+    async def _send(self, letter: Letter) -> int:
         """Return the endpoint's HTTP status, 0 if it gave none."""
         assert self._session is not None
         try:
             async with self._session.post(
-                self._url, data=body, headers={"Stripe-Signature": signed}, allow_redirects=False
+                self._url, data=letter.body, headers=letter.headers, allow_redirects=False
             ) as response:
                 return response.status
         except (aiohttp.ClientError, TimeoutError, OSError):
             return 0
 
-    def _retry(self, parcel: Parcel, status: int) -> None:
+    def _retry(self, parcel: Parcel[E], status: int) -> None:
         event = parcel.event
         if time.time() - event.created > GIVE_UP_AFTER_S:
             self.counts.given_up += 1

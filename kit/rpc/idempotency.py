@@ -35,7 +35,7 @@ M = TypeVar("M", bound=Message)
 
 log = structlog.get_logger(__name__)
 
-# Long enough for any client's retries; Stripe keeps its keys as long.
+# Long enough for any client's retries, and as long as PSPs keep theirs.
 KEY_TTL: Final = timedelta(hours=24)
 
 # Redis is a short cut: if it does not answer at once, Postgres is as fast.

@@ -11,7 +11,8 @@ from kit.values.money import included_share
 from kit.values.reasons import CURRENCY_MISMATCH
 from order_svc.domain.reasons import AMOUNT_OUT_OF_RANGE, PRICE_CHANGED, UNKNOWN_PRODUCT
 
-# The largest amount Stripe takes in one payment (eight digits in minor units).
+# The largest total of one checkout, by contract: eight digits in minor units, like the price of a product.
+# More is a typing error or a fraud rather than a purchase by card.
 MAX_TOTAL_MINOR: Final = 99_999_999
 
 

@@ -1,1 +1,1 @@
-"""Where the payment service meets Postgres and Stripe."""
+"""Where the payment service meets Postgres and its PSPs."""

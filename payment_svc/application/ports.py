@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from kit.values.clock import Clock
@@ -25,6 +26,14 @@ class PspRejected(Exception):
 
 class Psp(Protocol):
     """A payment service provider."""
+
+    @property
+    def name(self) -> str:
+        """What it is called on payments and in the books."""
+
+    @property
+    def key_lifetime(self) -> timedelta:
+        """How long a key protects from a second charge."""
 
     async def charge(self, payment: Payment) -> PspFact:
         """Create and confirm the payment at the PSP under its key, and return what the PSP says.

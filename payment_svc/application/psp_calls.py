@@ -12,7 +12,8 @@ from payment_svc.domain.payment import Payment
 
 log = structlog.get_logger(__name__)
 
-# PSP calls under way at once; Stripe's own default limit is 100 a second and key, with calls of ~0.5 s.
+# PSP calls under way at once. They take about half a second each, so this is what a PSP allows an account at
+# first: some hundred a second.
 MAX_CALLS: Final = 64
 
 

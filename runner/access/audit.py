@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from payment_svc.adapters.stripe.listing import StripeListing
 from proof.audit import Audit
 from runner import postgres, secrets
 from runner.settings import Settings
@@ -12,6 +13,7 @@ def audit_of(settings: Settings) -> Audit:
     keys = secrets.load(settings)
     return Audit(
         database_url=lambda name: postgres.url(settings, keys, role=secrets.AUDITOR, database=name),
-        psp_base_url=f"http://{settings.local_host}:{settings.psp_sim_port}",
-        psp_api_key=keys.psp_api_key,
+        psp=StripeListing(
+            api_key=keys.psp_api_key, base_url=f"http://{settings.local_host}:{settings.psp_sim_port}"
+        ),
     )

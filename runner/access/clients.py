@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from client import EdgeClient, PspSimulator
-from runner import secrets
 from runner.access import tokens
 from runner.settings import Settings
 
@@ -31,9 +30,8 @@ def ops(settings: Settings) -> EdgeClient:
 
 
 def psp(settings: Settings) -> PspSimulator:
-    """The PSP simulator with the API key that the payment service uses."""
-    address = f"http://{settings.local_host}:{settings.psp_sim_port}"
-    return PspSimulator(address, secrets.load(settings).psp_api_key)
+    """The switches of the PSP simulator."""
+    return PspSimulator(f"http://{settings.local_host}:{settings.psp_sim_port}")
 
 
 def _edge(settings: Settings, token: str) -> EdgeClient:

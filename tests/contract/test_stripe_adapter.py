@@ -15,8 +15,9 @@ from payment_svc.adapters.stripe.gateway import StripeGateway
 from payment_svc.adapters.stripe.webhooks import read_webhook
 from payment_svc.application.ports import PspRejected, PspUnavailable, PspUndecided, Webhook
 from payment_svc.domain.payment import Payment, PspFact, Source, Status
+from psp_sim.control.faults import Fault
+from psp_sim.stripe.tokens import TOKENS, Authorisation
 from psp_sim.testing import API_KEY, WEBHOOK_SECRET
-from psp_sim.tokens import TOKENS, Authorisation, Fault
 from tests.contract.psp_sim.shop import Shop, closed, opened
 from tests.support import localstripe
 from tests.support.localstripe import LocalStripe, running_localstripe
@@ -126,6 +127,17 @@ async def test_a_decline_has_florins_reason(gateway: StripeGateway, method: str,
 async def test_what_stripe_calls_invalid_is_rejected_for_good(gateway: StripeGateway) -> None:
     with pytest.raises(PspRejected, match="pm_of_nobody"):
         await gateway.charge(fresh("pm_of_nobody"))
+
+
+@pytest.mark.parametrize("method", ["tok_visa", "src_1", "card_1", "visa", "pm_", "pm_a-b", "PM_card_visa"])
+async def test_what_is_no_payment_method_of_stripes_is_rejected_without_a_call(method: str) -> None:
+    # Port 9 is discard: nothing listens there, and a call would decide nothing.
+    nowhere = gateway_to("http://127.0.0.1:9", timeout_s=IMPATIENT_S)
+    try:
+        with pytest.raises(PspRejected, match="its own payment methods only"):
+            await nowhere.charge(fresh(method))
+    finally:
+        await nowhere.close()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import uuid
 import psycopg
 import pytest
 
-from psp_sim.webhooks import signature
+from psp_sim.stripe.signature import signature
 from tests.support.shop import Answer, Order, Shop
 from tests.support.waiting import eventually
 
@@ -62,6 +62,8 @@ async def test_a_paid_checkout_is_sold_charged_accounted_and_announced_once(shop
         ("pm_card_chargeDeclinedExpiredCard", "expired_card"),
         ("pm_card_chargeDeclinedProcessingError", "processing_error"),
         ("pm_card_radarBlock", "blocked"),
+        ("pm_of_nobody", "rejected_by_psp"),
+        ("token_of_another_psp", "rejected_by_psp"),
     ],
 )
 async def test_a_declined_card_fails_the_order_and_frees_its_stock(

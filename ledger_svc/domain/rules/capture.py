@@ -18,7 +18,7 @@ class Capture:
 
     Attributes:
         amount: all of it; fee and tax are parts of it.
-        psp: provider that holds it until it settles, e.g. `stripe`.
+        psp: name of the provider that holds it until it settles.
     """
 
     payment_id: str

@@ -7,8 +7,10 @@ methods, without building an object tree of each answer (docs/decisions/0006).
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final
 
 import stripe
@@ -16,98 +18,19 @@ from opentelemetry.trace import SpanKind
 
 from kit.observe import telemetry
 from kit.values.redaction import redact
+from payment_svc.adapters.stripe.amounts import stripe_amount
+from payment_svc.adapters.stripe.intents import fact_of_decline, fact_of_intent
 from payment_svc.application.ports import PspRejected, PspUnavailable, PspUndecided
 from payment_svc.domain.payment import Payment, PspFact, Source, Status
-
-NAME: Final = "stripe"
 
 # Stripe answers most calls within a second; after this the outcome is looked up instead.
 TIMEOUT_S: Final = 5.0
 
-# PaymentIntent.status → what it means for a payment of ours that is charged at once.
-# https://docs.stripe.com/payments/paymentintents/lifecycle
-_STATUS: Final[Mapping[str, Status]] = {
-    "succeeded": Status.CAPTURED,
-    "requires_action": Status.REQUIRES_ACTION,
-    "requires_capture": Status.AUTHORIZED,
-    "processing": Status.PROCESSING,
-    "requires_payment_method": Status.FAILED,
-    "requires_confirmation": Status.PROCESSING,
-    "canceled": Status.VOIDED,
-}
+# Stripe forgets keys after 24 hours; an hour of that is kept in reserve.
+KEY_LIFETIME: Final = timedelta(hours=23)
 
-# Stripe's error or decline code → Florin's reason, where it is not the general one.
-_REASONS: Final[Mapping[str, str]] = {
-    "insufficient_funds": "insufficient_funds",
-    "expired_card": "expired_card",
-    "processing_error": "processing_error",
-    "fraudulent": "blocked",
-    "payment_intent_authentication_failure": "authentication_failed",
-    "authentication_required": "authentication_failed",
-}
-
-
-# Stripe takes these two in hundredths although ISO 4217 gives them no minor unit.
-# https://docs.stripe.com/currencies#special-cases
-_IN_HUNDREDTHS: Final = frozenset({"ISK", "UGX"})
-
-
-# Stripe counts whole ariary, ISO 4217 hundredths of them.
-_IN_WHOLE_UNITS: Final = frozenset({"MGA"})
-
-
-def stripe_amount(amount: int, currency: str) -> int:
-    """Return an amount of ISO minor units as Stripe counts it.
-
-    Raises:
-        PspRejected: Stripe has no such amount.
-    """
-    if currency in _IN_WHOLE_UNITS:
-        if amount % 100:
-            raise PspRejected(f"Stripe takes whole units of {currency} only, not {amount} hundredths")
-        return amount // 100
-    return amount * 100 if currency in _IN_HUNDREDTHS else amount
-
-
-def iso_amount(amount: int, currency: str) -> int:
-    """Return an amount of Stripe's in ISO minor units; what is not a whole number of them is rounded up."""
-    if currency in _IN_WHOLE_UNITS:
-        return amount * 100
-    return -(-amount // 100) if currency in _IN_HUNDREDTHS else amount
-
-
-def fact_of_intent(intent: Mapping[str, Any], source: Source) -> PspFact | None:
-    """Return what a PaymentIntent says of one of our payments; None if it says nothing of one."""
-    payment_id = (intent.get("metadata") or {}).get("payment_id")
-    status = _STATUS.get(str(intent.get("status")))
-    error = intent.get("last_payment_error") or {}
-    if not payment_id or status is None:
-        return None
-    if status is Status.FAILED and not error:
-        # Nothing has been tried yet: so says `payment_intent.created`, which may come after anything.
-        status = Status.PROCESSING
-    currency = str(intent.get("currency") or "").upper()
-    action = intent.get("next_action") or {}
-    return PspFact(
-        payment_id=payment_id,
-        status=status,
-        source=source,
-        psp_reference=intent["id"],
-        amount_captured=iso_amount(int(intent.get("amount_received") or 0), currency),
-        currency=currency,
-        reason=_reason(error) if status is Status.FAILED else "",
-        decline_code=str(error.get("decline_code") or "") if status is Status.FAILED else "",
-        message=redact(str(error.get("message") or "")) if status is Status.FAILED else "",
-        next_action_type=str(action.get("type") or "") if status is Status.REQUIRES_ACTION else "",
-        next_action_url=str((action.get("redirect_to_url") or {}).get("url") or "")
-        if status is Status.REQUIRES_ACTION
-        else "",
-    )
-
-
-def _reason(error: Mapping[str, Any]) -> str:
-    codes = (str(error.get("decline_code") or ""), str(error.get("code") or ""))
-    return next((_REASONS[code] for code in codes if code in _REASONS), "card_declined")
+# The only payment methods that we hand on: Stripe would take other objects in their place, such as sources.
+_PAYMENT_METHOD: Final = re.compile(r"pm_[A-Za-z0-9_]{1,80}")
 
 
 class StripeGateway:
@@ -118,6 +41,9 @@ class StripeGateway:
         return_url: page of the shop to which a bank sends its customer back; none is named if it is empty.
         timeout_s: how long a call may take.
     """
+
+    name: Final = "stripe"
+    key_lifetime: Final = KEY_LIFETIME
 
     def __init__(
         self, *, api_key: str, base_url: str, return_url: str = "", timeout_s: float = TIMEOUT_S
@@ -145,6 +71,8 @@ class StripeGateway:
             PspUndecided: no usable answer; the money may have been taken.
             PspUnavailable: Stripe did not look at it; no money was taken.
         """
+        if not _PAYMENT_METHOD.fullmatch(payment.payment_method_id):
+            raise PspRejected("Stripe takes its own payment methods only, whose ids begin with `pm_`")
         with telemetry.span(
             "stripe POST /v1/payment_intents",
             payment.trail,
@@ -168,7 +96,7 @@ class StripeGateway:
                     },
                 )
             except stripe.CardError as error:
-                return self._declined(payment, error)
+                return fact_of_decline(payment, _body(error))
             except stripe.InvalidRequestError as error:
                 raise PspRejected(redact(str(error.user_message or error))) from error
         fact = fact_of_intent(intent, Source.ANSWER)
@@ -251,18 +179,7 @@ class StripeGateway:
         data: dict[str, Any] = response.data
         return data
 
-    @staticmethod
-    def _declined(payment: Payment, error: stripe.CardError) -> PspFact:
-        answer: Any = error.json_body or {}
-        body: Mapping[str, Any] = answer.get("error") or {}
-        intent = body.get("payment_intent") or {}
-        return PspFact(
-            payment.id,
-            Status.FAILED,
-            Source.ANSWER,
-            psp_reference=str(intent.get("id") or ""),
-            currency=payment.currency,
-            reason=_reason(body),
-            decline_code=str(body.get("decline_code") or body.get("code") or ""),
-            message=redact(str(body.get("message") or "")),
-        )
+
+def _body(error: stripe.CardError) -> Mapping[str, Any]:
+    answer: Any = error.json_body or {}
+    return answer.get("error") or {}

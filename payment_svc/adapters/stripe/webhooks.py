@@ -8,7 +8,7 @@ import orjson
 import stripe
 
 from kit.values.errors import InvalidRequest
-from payment_svc.adapters.stripe.gateway import fact_of_intent
+from payment_svc.adapters.stripe.intents import fact_of_intent
 from payment_svc.application.ports import Webhook
 from payment_svc.domain.payment import PspFact, Source
 from payment_svc.domain.reasons import WEBHOOK_SIGNATURE_INVALID

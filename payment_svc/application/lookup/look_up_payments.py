@@ -19,10 +19,6 @@ log = structlog.get_logger(__name__)
 BATCH: Final = 100
 LEASE_S: Final = 15.0
 
-# Stripe forgets keys after 24 hours; an hour of that is kept in reserve. Older payments without a trace at
-# the PSP are left to a person.
-_KEY_LIFETIME: Final = timedelta(hours=23)
-
 
 class LookUps:
     """Looks up what nobody has decided; each payment has its own time at which it is due."""
@@ -80,8 +76,11 @@ class LookUps:
             await self._learn(found)
 
     async def _charge_again(self, payment: Payment) -> None:
-        """Charge what the PSP has not heard of, while its key protects from a second charge."""
-        if self._clock() - payment.created_at > _KEY_LIFETIME:
+        """Charge what the PSP has not heard of, while its key protects from a second charge.
+
+        An older payment without a trace at the PSP is left to a person.
+        """
+        if self._clock() - payment.created_at > self._psp.key_lifetime:
             log.error("payment.lost", payment_id=payment.id, correlation_id=payment.trail.correlation_id)
             return
         await self._charger.charge_again(payment)

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from ledger_svc.domain.journal import JournalId
 from ledger_svc.domain.rules.capture import Capture, capture_journal
+from payment_svc.adapters.stripe.listing import StripeListing
 from proof import Audit, Check, Proof, prove
 from proof.audit import BOOKS, ORDERS, PAYMENTS, STOCK
 from roster import ROSTER
@@ -125,8 +126,7 @@ class Shop:
         """Prove it."""
         audit = Audit(
             database_url=lambda name: self.databases[name].superuser_url,
-            psp_base_url=self.psp_url,
-            psp_api_key="sk_test_1",
+            psp=StripeListing(api_key="sk_test_1", base_url=self.psp_url),
         )
         return await prove(audit, second_look_after_s=0.0)
 

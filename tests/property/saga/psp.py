@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
-from payment_svc.adapters.stripe.gateway import fact_of_intent
+from payment_svc.adapters.stripe.intents import fact_of_intent
 from payment_svc.application.ports import PspUnavailable, PspUndecided, Webhook
 from payment_svc.domain.payment import Payment, PspFact, Source
 
@@ -100,6 +101,9 @@ class Psp:
         calls: those that nothing has become of yet.
         webhooks: those that have not arrived yet.
     """
+
+    name: Final = "stripe"
+    key_lifetime: Final = timedelta(days=1)
 
     def __init__(self) -> None:
         self.intents: dict[str, Intent] = {}

@@ -6,7 +6,7 @@ import pytest
 
 from demo.products import ITEMS
 from demo.scenarios import SCENARIOS, THREE_D_SECURE, Action, PspState, Scenario
-from psp_sim.tokens import TOKENS
+from psp_sim.stripe.tokens import TOKENS
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.slug)

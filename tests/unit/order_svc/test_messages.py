@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import protovalidate
 import pytest
 from florin.common.v1.charge_pb2 import MANUAL, StockLine
 from florin.order.v1 import order_pb2
@@ -29,8 +30,7 @@ def request(**fields: Any) -> CreateCheckoutRequest:
         merchant_id="mer_1",
         items=[StockLine(sku="mug", quantity=2)],
         currency="EUR",
-        payment_method_id="pm_card_visa",
-        **fields,
+        **{"payment_method_id": "pm_card_visa", **fields},
     )
 
 
@@ -45,6 +45,21 @@ def test_a_request_becomes_a_checkout_of_its_caller() -> None:
     assert checkout.shipping_address == {"city": "Köln", "country": "DE"}
     assert checkout.attribution == {"utm": "a"}
     assert checkout.trail is TRAIL
+
+
+@pytest.mark.parametrize("token", ["pm_card_visa", "pm_1", "M5N7TQ4TG5PFWR50", "8_x_8", "a" * 83])
+def test_a_payment_method_is_named_by_the_token_of_whichever_psp(token: str) -> None:
+    protovalidate.validate(request(payment_method_id=token))
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", "pm_", "a" * 84, "pm_card visa", "pm_card_vis\u00e4", "pm-1", "pm_card_visa\n", *CARD_NUMBERS],
+)
+def test_what_can_be_no_token_is_refused_at_the_door(token: str) -> None:
+    with pytest.raises(protovalidate.ValidationError) as refused:
+        protovalidate.validate(request(payment_method_id=token))
+    assert {violation.field_value for violation in refused.value.violations} == {token}
 
 
 def test_a_total_that_was_not_given_is_not_a_total_of_zero() -> None:

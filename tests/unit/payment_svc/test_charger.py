@@ -28,6 +28,8 @@ ACTION_TTL = timedelta(minutes=15)
 class FakePsp:
     """A PSP that answers as it was told, and remembers what it was asked."""
 
+    name: str = "fake"
+    key_lifetime: timedelta = timedelta(hours=23)
     charged: PspFact | Exception = CAPTURED
     found: PspFact | Exception | None = None
     cancelled: PspFact | Exception = VOIDED
@@ -195,7 +197,7 @@ async def test_a_repeated_charge_that_is_rejected_decides_nothing(till: Till) ->
 
 
 async def test_after_its_key_is_forgotten_a_payment_is_not_charged_again(till: Till) -> None:
-    till.age = timedelta(hours=24)
+    till.age = till.psp.key_lifetime + timedelta(seconds=1)
     await till.sweep(payment(Status.UNKNOWN))
     assert till.psp.asked == [("find", "pay_1")]
 

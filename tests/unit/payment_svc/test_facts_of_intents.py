@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from payment_svc.adapters.stripe.gateway import fact_of_intent
+from payment_svc.adapters.stripe.intents import fact_of_intent
 from payment_svc.domain.payment import Source, Status
-from psp_sim import intents
-from psp_sim.errors import ApiError
+from psp_sim.stripe.errors import ApiError
+from psp_sim.stripe.payments import intents
 from tests.unit.psp_sim.conftest import Sim
 
 

@@ -12,7 +12,7 @@ import pytest
 from kit.values.errors import InvalidRequest
 from payment_svc.adapters.stripe.webhooks import TOLERANCE_S, read_webhook
 from payment_svc.domain.payment import Source, Status
-from psp_sim.webhooks import signature
+from psp_sim.stripe.signature import signature
 from tests.unit.payment_svc.test_facts_of_intents import document
 
 SECRET = "whsec_test"

@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from psp_sim.errors import ApiError
-from psp_sim.objects import Renderer
-from psp_sim.records import Event
-from psp_sim.store import Change, Store
-from psp_sim.unit import Unit
+from psp_sim.stripe.errors import ApiError
+from psp_sim.stripe.objects.rendering import Renderer
+from psp_sim.stripe.objects.rows import Event
+from psp_sim.stripe.objects.store import Change, Store
+from psp_sim.stripe.objects.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
 
@@ -29,8 +29,8 @@ class Sim:
         self.events: list[Event] = []
         self._numbers = count(1)
 
-    def unit(self) -> Unit:
-        return Unit(
+    def unit(self) -> UnitOfWork:
+        return UnitOfWork(
             self.store,
             self.renderer,
             subscribed=frozenset("*"),

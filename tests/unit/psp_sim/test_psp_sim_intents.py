@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psp_sim import disputes, intents, money, refunds, tokens
-from psp_sim.errors import ApiError
-from psp_sim.records import PaymentIntent
-from psp_sim.tokens import Fault
+from psp_sim.control.faults import Fault
+from psp_sim.stripe import tokens
+from psp_sim.stripe.errors import ApiError
+from psp_sim.stripe.objects.rows import PaymentIntent
+from psp_sim.stripe.payments import disputes, intents, money, refunds
 
 from .conftest import Sim
 

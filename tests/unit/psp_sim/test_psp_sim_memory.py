@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from psp_sim import intents, refunds, webhooks
-from psp_sim.errors import ApiError
-from psp_sim.journal import FILE_NAME, Journal, JournalInUse
-from psp_sim.records import Answer
-from psp_sim.store import Change, Store
+from psp_sim import webhooks
+from psp_sim.memory.journal import FILE_NAME, Journal, JournalInUse
+from psp_sim.stripe.errors import ApiError
+from psp_sim.stripe.objects.rows import Answer
+from psp_sim.stripe.objects.store import Change, Store
+from psp_sim.stripe.payments import intents, refunds
+from psp_sim.stripe.signature import signature
 
 from .conftest import NOW, Sim
 
@@ -94,7 +96,7 @@ def test_expired_answers_make_room(sim: Sim) -> None:
 
 
 def test_signatures_are_hmac_sha256_over_time_and_body() -> None:
-    header = webhooks.signature(b"whsec_1", b'{"a":1}', 12345)
+    header = signature(b"whsec_1", b'{"a":1}', 12345)
     expected = hmac.new(b"whsec_1", b'12345.{"a":1}', hashlib.sha256).hexdigest()
     assert header == f"t=12345,v1={expected}"
 

@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psp_sim import forms, intents, listing, search
-from psp_sim.api_keys import ApiKeys, api_key
-from psp_sim.config import SimConfig
-from psp_sim.errors import ApiError
-from psp_sim.expand import expand
-from psp_sim.faults import Faults
-from psp_sim.idempotency import RunningKeys, fingerprint
-from psp_sim.records import Answer
-from psp_sim.store import ANSWER_TTL_S, Change
+from psp_sim.control.config import SimConfig
+from psp_sim.control.faults import Faults
+from psp_sim.stripe.errors import ApiError
+from psp_sim.stripe.objects.rows import Answer
+from psp_sim.stripe.objects.store import ANSWER_TTL_S, Change
+from psp_sim.stripe.payments import intents
+from psp_sim.stripe.requests import forms, listing, search
+from psp_sim.stripe.requests.api_keys import ApiKeys, api_key
+from psp_sim.stripe.requests.expand import expand
+from psp_sim.stripe.requests.idempotency import RunningKeys, fingerprint
 
 from .conftest import NOW, Sim
 

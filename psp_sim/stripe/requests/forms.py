@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
-from psp_sim.errors import ApiError, invalid_request, missing_param
+from psp_sim.stripe.errors import ApiError, invalid_request, missing_param
 
 # A parsed request: text, or the same again one level down. Lists are mappings from their index,
 # so that `metadata[0]` stays the metadata key "0".

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Any, Final
 
-from psp_sim import money
-from psp_sim.errors import invalid_request
-from psp_sim.forms import Params
-from psp_sim.records import BalanceTransaction, Charge, Dispute, DisputeStatus
-from psp_sim.unit import Unit
+from psp_sim.stripe.errors import invalid_request
+from psp_sim.stripe.objects.rows import BalanceTransaction, Charge, Dispute, DisputeStatus
+from psp_sim.stripe.objects.unit_of_work import UnitOfWork
+from psp_sim.stripe.payments import money
+from psp_sim.stripe.requests.forms import Params
 
 UPDATE_PARAMS: Final = frozenset(("evidence", "expand", "metadata", "submit"))
 CLOSE_PARAMS: Final = frozenset(("expand",))
@@ -16,7 +16,7 @@ CLOSE_PARAMS: Final = frozenset(("expand",))
 _VERDICTS: Final[dict[str, DisputeStatus]] = {"winning_evidence": "won", "losing_evidence": "lost"}
 
 
-def open_dispute(unit: Unit, charge: Charge) -> Dispute:
+def open_dispute(unit: UnitOfWork, charge: Charge) -> Dispute:
     """Return a dispute over what a charge captured; the money and a fee leave the balance."""
     dispute_id = unit.new_id("dp")
     transaction = BalanceTransaction(
@@ -49,7 +49,7 @@ def open_dispute(unit: Unit, charge: Charge) -> Dispute:
     return dispute
 
 
-def update(unit: Unit, params: Params, dispute_id: str) -> Dispute:
+def update(unit: UnitOfWork, params: Params, dispute_id: str) -> Dispute:
     """Return the dispute with the evidence given; test evidence decides it at once."""
     dispute = _open(unit, dispute_id)
     given: dict[str, Any] = params.get("evidence") or {}
@@ -64,19 +64,19 @@ def update(unit: Unit, params: Params, dispute_id: str) -> Dispute:
     return dispute
 
 
-def close(unit: Unit, params: Params, dispute_id: str) -> Dispute:
+def close(unit: UnitOfWork, params: Params, dispute_id: str) -> Dispute:
     """Return the dispute given up: it is lost."""
     return _decide(unit, _open(unit, dispute_id), "lost")
 
 
-def _open(unit: Unit, dispute_id: str) -> Dispute:
+def _open(unit: UnitOfWork, dispute_id: str) -> Dispute:
     dispute = unit.dispute(dispute_id)
     if dispute.status in ("won", "lost"):
         raise invalid_request(f"This dispute is already closed: {dispute.status}.", executed=True)
     return dispute
 
 
-def _decide(unit: Unit, dispute: Dispute, verdict: DisputeStatus) -> Dispute:
+def _decide(unit: UnitOfWork, dispute: Dispute, verdict: DisputeStatus) -> Dispute:
     dispute = replace(dispute, status=verdict)
     if verdict == "won":
         transaction = BalanceTransaction(

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 import orjson
 
-from psp_sim import tokens
-from psp_sim.errors import doc_url
-from psp_sim.records import (
+from psp_sim.stripe import tokens
+from psp_sim.stripe.errors import doc_url
+from psp_sim.stripe.objects.fixed_parts import APPROVED, BILLING, CHARGE, CHECKS, EVIDENCE, PAYMENT_INTENT
+from psp_sim.stripe.objects.rows import (
     BalanceTransaction,
     Charge,
     Dispute,
@@ -16,8 +17,7 @@ from psp_sim.records import (
     Refund,
     Row,
 )
-from psp_sim.templates import APPROVED, BILLING, CHARGE, CHECKS, EVIDENCE, PAYMENT_INTENT
-from psp_sim.tokens import Decline, Token
+from psp_sim.stripe.tokens import Decline, Token
 
 Document = dict[str, Any]
 

@@ -3,17 +3,19 @@
 from dataclasses import replace
 from typing import Final
 
-from psp_sim import forms, tokens
-from psp_sim.errors import ApiError, invalid_request
-from psp_sim.forms import Params
-from psp_sim.names import names
-from psp_sim.records import BalanceTransaction, Charge, Refund
-from psp_sim.tokens import RefundOutcome
-from psp_sim.unit import Unit
+from psp_sim.stripe import tokens
+from psp_sim.stripe.errors import ApiError, invalid_request
+from psp_sim.stripe.objects.rows import BalanceTransaction, Charge, Refund
+from psp_sim.stripe.objects.unit_of_work import UnitOfWork
+from psp_sim.stripe.requests import forms
+from psp_sim.stripe.requests.forms import Params
+from psp_sim.stripe.tokens import RefundOutcome
 
-CREATE_PARAMS: Final = names(
-    "amount charge expand instructions_email metadata payment_intent reason "
-    "refund_application_fee reverse_transfer"
+CREATE_PARAMS: Final = frozenset(
+    """
+    amount charge expand instructions_email metadata payment_intent reason
+    refund_application_fee reverse_transfer
+    """.split()
 )
 
 # "Some time later", says Stripe of refunds that change their mind: long enough to be seen in
@@ -23,7 +25,7 @@ SETTLES_AFTER_MS: Final = 1500
 _REASONS: Final = ("duplicate", "fraudulent", "requested_by_customer")
 
 
-def create(unit: Unit, params: Params) -> Refund:
+def create(unit: UnitOfWork, params: Params) -> Refund:
     """Return a new refund of a charge, whole or in part.
 
     Raises:
@@ -60,7 +62,7 @@ def create(unit: Unit, params: Params) -> Refund:
     return refund
 
 
-def settle(unit: Unit, refund_id: str) -> Refund:
+def settle(unit: UnitOfWork, refund_id: str) -> Refund:
     """Return the refund after it has changed its mind; one that has before stays as it is."""
     refund = unit.refund(refund_id)
     if refund.settles_at_ms is None:
@@ -85,7 +87,7 @@ def settle(unit: Unit, refund_id: str) -> Refund:
     return refund
 
 
-def _charge(unit: Unit, params: Params) -> Charge:
+def _charge(unit: UnitOfWork, params: Params) -> Charge:
     charge_id = forms.text(params, "charge")
     intent_id = forms.text(params, "payment_intent")
     if intent_id is not None:
@@ -133,7 +135,9 @@ def _check(charge: Charge, amount: int | None, left: int) -> None:
         raise refusal
 
 
-def _transaction(unit: Unit, refund_id: str, amount: int, currency: str, kind: str) -> BalanceTransaction:
+def _transaction(
+    unit: UnitOfWork, refund_id: str, amount: int, currency: str, kind: str
+) -> BalanceTransaction:
     return BalanceTransaction(
         id=unit.new_id("txn"),
         created=unit.now,

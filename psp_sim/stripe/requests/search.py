@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from itertools import dropwhile, islice
 from typing import Final
 
-from psp_sim import forms
-from psp_sim.errors import ApiError, invalid_request, missing_param
-from psp_sim.forms import Params
-from psp_sim.listing import Page, limit_of
-from psp_sim.records import PaymentIntent
-from psp_sim.store import Store
+from psp_sim.stripe.errors import ApiError, invalid_request, missing_param
+from psp_sim.stripe.objects.rows import PaymentIntent
+from psp_sim.stripe.objects.store import Store
+from psp_sim.stripe.requests import forms
+from psp_sim.stripe.requests.forms import Params
+from psp_sim.stripe.requests.listing import Page, limit_of
 
 SEARCH_PARAMS: Final = frozenset(("query", "limit", "page", "expand"))
 

@@ -1,10 +1,31 @@
-"""The dice that decide which call meets a fault, and the count of those that did."""
+"""The faults of a provider: the dice that decide which call meets one, and the count of those that did."""
 
 import random
 from collections import Counter
+from enum import Enum, StrEnum
 
-from psp_sim.config import SimConfig
-from psp_sim.errors import ApiError, internal_error, outage, rate_limited
+from psp_sim.control.config import SimConfig
+
+
+class Fault(StrEnum):
+    """A failure of the provider that one payment method asks for."""
+
+    TIMEOUT_BEFORE = "timeout_before"
+    TIMEOUT_AFTER = "timeout_after"
+    ERROR_THEN_OK = "error_then_ok"
+    SLOW = "slow"
+    WEBHOOK_DUPLICATE = "webhook_duplicate"
+    WEBHOOK_REORDERED = "webhook_reordered"
+    WEBHOOK_NEVER = "webhook_never"
+    WEBHOOK_FIRST = "webhook_first"
+
+
+class Failure(Enum):
+    """How a provider fails a call before it does anything."""
+
+    OUTAGE = "it is down"
+    RATE_LIMIT = "it is asked too often"
+    ERROR = "it broke"
 
 
 class Faults:
@@ -16,16 +37,16 @@ class Faults:
         # Not for secrets: a seed has to bring the same faults again.
         self._dice = random.Random(seed)  # noqa: S311
 
-    def refusal(self) -> ApiError | None:
+    def failure(self) -> Failure | None:
         """Return the failure that meets this call before it can do anything, if one does."""
         config = self.config
         if config.outage:
             self.counts["outage"] += 1
-            return outage()
+            return Failure.OUTAGE
         if self.strikes("rate_limit", config.rate_limit_rate):
-            return rate_limited()
+            return Failure.RATE_LIMIT
         if self.strikes("error", config.error_rate):
-            return internal_error()
+            return Failure.ERROR
         return None
 
     def latency_s(self) -> float:

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from psp_sim import money
-from psp_sim.records import BalanceTransaction, Charge, ChargeStatus, PaymentIntent
-from psp_sim.tokens import Token
-from psp_sim.unit import Unit
+from psp_sim.stripe.objects.rows import BalanceTransaction, Charge, ChargeStatus, PaymentIntent
+from psp_sim.stripe.objects.unit_of_work import UnitOfWork
+from psp_sim.stripe.payments import money
+from psp_sim.stripe.tokens import Token
 
 
 def new(
-    unit: Unit,
+    unit: UnitOfWork,
     intent: PaymentIntent,
     token: Token,
     *,
@@ -33,7 +33,7 @@ def new(
     )
 
 
-def capture(unit: Unit, charge: Charge, amount: int) -> Charge:
+def capture(unit: UnitOfWork, charge: Charge, amount: int) -> Charge:
     """Return the charge with an amount captured and booked on the balance, less the fee."""
     assert 0 < amount <= charge.amount
     assert not charge.captured

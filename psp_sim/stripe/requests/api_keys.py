@@ -4,7 +4,7 @@ import base64
 import binascii
 from typing import Final
 
-from psp_sim.errors import unauthenticated
+from psp_sim.stripe.errors import unauthenticated
 
 TEST_KEY_PREFIX: Final = "sk_test_"
 

@@ -2,9 +2,9 @@
 
 from hashlib import blake2b
 
-from psp_sim.errors import key_in_use, key_reused
-from psp_sim.records import Answer
-from psp_sim.store import Store
+from psp_sim.stripe.errors import key_in_use, key_reused
+from psp_sim.stripe.objects.rows import Answer
+from psp_sim.stripe.objects.store import Store
 
 
 def fingerprint(method: str, path: str, body: str) -> str:

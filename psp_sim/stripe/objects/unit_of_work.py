@@ -4,21 +4,21 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
-from psp_sim.encoding import kept
-from psp_sim.errors import no_such
-from psp_sim.objects import Document, Renderer, payment_method
-from psp_sim.records import (
+from psp_sim.memory.kept_json import kept
+from psp_sim.stripe.errors import no_such
+from psp_sim.stripe.objects.rendering import Document, Renderer, payment_method
+from psp_sim.stripe.objects.rows import (
     BalanceTransaction,
     Charge,
     Dispute,
     Event,
-    Manner,
     PaymentIntent,
     Refund,
     Row,
 )
-from psp_sim.store import Change, Store
-from psp_sim.tokens import TOKENS
+from psp_sim.stripe.objects.store import Change, Store
+from psp_sim.stripe.tokens import TOKENS
+from psp_sim.webhooks import Manner
 
 # 96 random bits: no two ids are the same in the life of a simulator.
 _ID_BYTES: Final = 12
@@ -29,7 +29,7 @@ def random_id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(_ID_BYTES)}"
 
 
-class Unit:
+class UnitOfWork:
     """A unit of work over the store: its changes take effect together, or not at all.
 
     Domain functions read through it (and so see their own changes), put rows and announce

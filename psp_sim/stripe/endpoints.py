@@ -4,22 +4,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from psp_sim import disputes, forms, intents, listing, refunds, search
-from psp_sim.errors import no_such, unrecognized_url
-from psp_sim.forms import Params
-from psp_sim.listing import PAGE_PARAMS, Page
-from psp_sim.records import BalanceTransaction, Charge, Dispute, Event, PaymentIntent, Refund
-from psp_sim.store import R, Store, Table
-from psp_sim.unit import Unit
-
-Resource = PaymentIntent | Charge | Refund | Dispute | BalanceTransaction | Event
+from psp_sim.memory.table import Table
+from psp_sim.stripe.errors import no_such, unrecognized_url
+from psp_sim.stripe.objects.rows import (
+    BalanceTransaction,
+    Charge,
+    Dispute,
+    PaymentIntent,
+    R,
+    Refund,
+    Resource,
+)
+from psp_sim.stripe.objects.store import Store
+from psp_sim.stripe.objects.unit_of_work import UnitOfWork
+from psp_sim.stripe.payments import disputes, intents, refunds
+from psp_sim.stripe.requests import forms, listing, search
+from psp_sim.stripe.requests.forms import Params
+from psp_sim.stripe.requests.listing import PAGE_PARAMS, Page
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """An endpoint that changes something: POST."""
 
-    run: Callable[[Unit, Params, str], PaymentIntent | Charge | Refund | Dispute | BalanceTransaction]
+    run: Callable[[UnitOfWork, Params, str], PaymentIntent | Charge | Refund | Dispute | BalanceTransaction]
     params: frozenset[str]
     # True where a payment method is tried, and so where its fault can strike.
     confirms: bool = False

@@ -4,20 +4,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from psp_sim.errors import no_such
-
-
-class Fault(StrEnum):
-    """A failure of the provider that one payment method asks for."""
-
-    TIMEOUT_BEFORE = "timeout_before"
-    TIMEOUT_AFTER = "timeout_after"
-    ERROR_THEN_OK = "error_then_ok"
-    SLOW = "slow"
-    WEBHOOK_DUPLICATE = "webhook_duplicate"
-    WEBHOOK_REORDERED = "webhook_reordered"
-    WEBHOOK_NEVER = "webhook_never"
-    WEBHOOK_FIRST = "webhook_first"
+from psp_sim.control.faults import Fault
+from psp_sim.stripe.errors import no_such
 
 
 class Authorisation(StrEnum):

@@ -1,10 +1,12 @@
 """The rows the simulator remembers: what varies between two objects, and nothing else.
 
-`objects` turns a row into Stripe's JSON. Rows are frozen: a change is a new row in its place.
+`rendering` turns a row into Stripe's JSON. Rows are frozen: a change is a new row in its place.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
+
+from psp_sim.webhooks import Manner
 
 IntentStatus = Literal[
     "requires_payment_method",
@@ -18,9 +20,6 @@ IntentStatus = Literal[
 ChargeStatus = Literal["succeeded", "pending", "failed"]
 RefundStatus = Literal["pending", "succeeded", "failed"]
 DisputeStatus = Literal["needs_response", "under_review", "won", "lost"]
-# How an event travels apart from the ordinary: twice, held back until later ones have passed,
-# ahead of the answer to its request, or not at all.
-Manner = Literal["", "duplicate", "late", "before_answer", "never"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,4 +165,8 @@ class Answer:
     request_id: str
 
 
-Row = PaymentIntent | Charge | Refund | Dispute | BalanceTransaction | Event | Answer
+# What has an endpoint of its own.
+Resource = PaymentIntent | Charge | Refund | Dispute | BalanceTransaction | Event
+R = TypeVar("R", bound=Resource)
+
+Row = Resource | Answer

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
-from psp_sim.errors import invalid_request
-from psp_sim.objects import Document
+from psp_sim.stripe.errors import invalid_request
+from psp_sim.stripe.objects.rendering import Document
 
 # Stripe's limit.
 MAX_DEPTH: Final = 4

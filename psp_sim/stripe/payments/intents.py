@@ -3,14 +3,17 @@
 from dataclasses import replace
 from typing import Final
 
-from psp_sim import charges, disputes, forms, money, tokens
-from psp_sim.errors import ApiError, doc_url, invalid_request, missing_param
-from psp_sim.forms import Params
-from psp_sim.names import names
-from psp_sim.objects import payment_error, payment_method
-from psp_sim.records import IntentStatus, Manner, PaymentIntent
-from psp_sim.tokens import Authorisation, Decline, Fault, Token
-from psp_sim.unit import Unit
+from psp_sim.control.faults import Fault
+from psp_sim.stripe import tokens
+from psp_sim.stripe.errors import ApiError, doc_url, invalid_request, missing_param
+from psp_sim.stripe.objects.rendering import payment_error, payment_method
+from psp_sim.stripe.objects.rows import IntentStatus, PaymentIntent
+from psp_sim.stripe.objects.unit_of_work import UnitOfWork
+from psp_sim.stripe.payments import charges, disputes, money
+from psp_sim.stripe.requests import forms
+from psp_sim.stripe.requests.forms import Params
+from psp_sim.stripe.tokens import Authorisation, Decline, Token
+from psp_sim.webhooks import Manner
 
 # The states in which each call may be made.
 ALLOWED_IN: Final[dict[str, tuple[IntentStatus, ...]]] = {
@@ -34,19 +37,25 @@ _ECHOED_TEXTS: Final = (
     "transfer_group",
 )
 
-CONFIRM_PARAMS: Final = names(
-    "capture_method error_on_requires_action expand mandate mandate_data off_session "
-    "payment_method payment_method_data payment_method_options payment_method_types "
-    "radar_options receipt_email return_url setup_future_usage shipping use_stripe_sdk"
+CONFIRM_PARAMS: Final = frozenset(
+    """
+    capture_method error_on_requires_action expand mandate mandate_data off_session
+    payment_method payment_method_data payment_method_options payment_method_types
+    radar_options receipt_email return_url setup_future_usage shipping use_stripe_sdk
+    """.split()
 )
-CREATE_PARAMS: Final = CONFIRM_PARAMS | names(
-    "amount application_fee_amount automatic_payment_methods confirm confirmation_method currency "
-    "customer description metadata on_behalf_of payment_method_configuration "
-    "statement_descriptor statement_descriptor_suffix transfer_data transfer_group"
+CREATE_PARAMS: Final = CONFIRM_PARAMS | frozenset(
+    """
+    amount application_fee_amount automatic_payment_methods confirm confirmation_method currency
+    customer description metadata on_behalf_of payment_method_configuration
+    statement_descriptor statement_descriptor_suffix transfer_data transfer_group
+    """.split()
 )
-CAPTURE_PARAMS: Final = names(
-    "amount_to_capture application_fee_amount expand final_capture metadata "
-    "statement_descriptor statement_descriptor_suffix transfer_data"
+CAPTURE_PARAMS: Final = frozenset(
+    """
+    amount_to_capture application_fee_amount expand final_capture metadata
+    statement_descriptor statement_descriptor_suffix transfer_data
+    """.split()
 )
 CANCEL_PARAMS: Final = frozenset(("cancellation_reason", "expand"))
 
@@ -64,7 +73,7 @@ _AUTHENTICATION_FAILED: Final = (
 )
 
 
-def create(unit: Unit, params: Params) -> PaymentIntent:
+def create(unit: UnitOfWork, params: Params) -> PaymentIntent:
     """Return a new payment intent, confirmed at once if the caller asks for it.
 
     Raises:
@@ -103,7 +112,7 @@ def create(unit: Unit, params: Params) -> PaymentIntent:
     return _attempt(unit, intent, token, interactive=_is_interactive(params))
 
 
-def confirm(unit: Unit, params: Params, intent_id: str) -> PaymentIntent:
+def confirm(unit: UnitOfWork, params: Params, intent_id: str) -> PaymentIntent:
     """Return the payment intent after trying its payment method, or the one given now.
 
     Raises:
@@ -124,7 +133,7 @@ def confirm(unit: Unit, params: Params, intent_id: str) -> PaymentIntent:
     return _attempt(unit, intent, tokens.named(method), interactive=_is_interactive(params))
 
 
-def capture(unit: Unit, params: Params, intent_id: str) -> PaymentIntent:
+def capture(unit: UnitOfWork, params: Params, intent_id: str) -> PaymentIntent:
     """Return the payment intent with its authorised money taken, in whole or in part.
 
     What is not captured is given back to the buyer's limit; there is no second capture.
@@ -150,7 +159,7 @@ def capture(unit: Unit, params: Params, intent_id: str) -> PaymentIntent:
     return intent
 
 
-def cancel(unit: Unit, params: Params, intent_id: str) -> PaymentIntent:
+def cancel(unit: UnitOfWork, params: Params, intent_id: str) -> PaymentIntent:
     """Return the payment intent cancelled, with nothing held on the card any more.
 
     Raises:
@@ -171,7 +180,7 @@ def cancel(unit: Unit, params: Params, intent_id: str) -> PaymentIntent:
     return intent
 
 
-def authenticate(unit: Unit, intent_id: str, *, passed: bool) -> PaymentIntent:
+def authenticate(unit: UnitOfWork, intent_id: str, *, passed: bool) -> PaymentIntent:
     """Return the payment intent after its buyer has passed or failed 3-D Secure.
 
     Raises:
@@ -201,7 +210,7 @@ def authenticate(unit: Unit, intent_id: str, *, passed: bool) -> PaymentIntent:
     return intent
 
 
-def _attempt(unit: Unit, intent: PaymentIntent, token: Token, *, interactive: bool) -> PaymentIntent:
+def _attempt(unit: UnitOfWork, intent: PaymentIntent, token: Token, *, interactive: bool) -> PaymentIntent:
     match token.authorisation:
         case Authorisation.APPROVED:
             return _approve(unit, intent, token, authenticated=False)
@@ -222,7 +231,7 @@ def _attempt(unit: Unit, intent: PaymentIntent, token: Token, *, interactive: bo
             return intent
 
 
-def _approve(unit: Unit, intent: PaymentIntent, token: Token, *, authenticated: bool) -> PaymentIntent:
+def _approve(unit: UnitOfWork, intent: PaymentIntent, token: Token, *, authenticated: bool) -> PaymentIntent:
     charge = charges.new(unit, intent, token, status="succeeded", authenticated=authenticated)
     intent = replace(intent, latest_charge=charge.id, last_payment_error=None)
     if token.fault is Fault.WEBHOOK_REORDERED:
@@ -243,7 +252,7 @@ def _approve(unit: Unit, intent: PaymentIntent, token: Token, *, authenticated: 
     return intent
 
 
-def _decline(unit: Unit, intent: PaymentIntent, token: Token, decline: Decline) -> ApiError:
+def _decline(unit: UnitOfWork, intent: PaymentIntent, token: Token, decline: Decline) -> ApiError:
     """Record the failed attempt and return the 402 that tells of it."""
     charge = charges.new(unit, intent, token, status="failed")
     unit.put(charge)
@@ -261,7 +270,7 @@ def _decline(unit: Unit, intent: PaymentIntent, token: Token, decline: Decline) 
     return ApiError(402, "card_error", decline.message, decline.code, executed=True, details=details)
 
 
-def _announce(unit: Unit, event_type: str, intent: PaymentIntent) -> None:
+def _announce(unit: UnitOfWork, event_type: str, intent: PaymentIntent) -> None:
     fault = tokens.named(intent.payment_method).fault if intent.payment_method else None
     manner: Manner = ""
     if fault is Fault.WEBHOOK_DUPLICATE:
@@ -306,13 +315,13 @@ def _is_interactive(params: Params) -> bool:
     return not (absent or forms.flag(params, "error_on_requires_action"))
 
 
-def _require_state(unit: Unit, intent: PaymentIntent, action: str) -> None:
+def _require_state(unit: UnitOfWork, intent: PaymentIntent, action: str) -> None:
     if intent.status not in ALLOWED_IN[action]:
         raise _unexpected_state(unit, intent, _PAST_TENSE[action], ALLOWED_IN[action])
 
 
 def _unexpected_state(
-    unit: Unit, intent: PaymentIntent, done: str, allowed: tuple[IntentStatus, ...]
+    unit: UnitOfWork, intent: PaymentIntent, done: str, allowed: tuple[IntentStatus, ...]
 ) -> ApiError:
     return ApiError(
         400,

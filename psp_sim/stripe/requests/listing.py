@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
-from psp_sim import forms
-from psp_sim.errors import invalid_request, no_such
-from psp_sim.forms import Params
-from psp_sim.records import Row
-from psp_sim.store import R, Table
+from psp_sim.memory.table import Table
+from psp_sim.stripe.errors import invalid_request, no_such
+from psp_sim.stripe.objects.rows import R, Row
+from psp_sim.stripe.requests import forms
+from psp_sim.stripe.requests.forms import Params
 
 DEFAULT_LIMIT: Final = 10
 MAX_LIMIT: Final = 100
@@ -24,9 +24,6 @@ class Created(Protocol):
     def created(self) -> int:
         """Unix seconds."""
         ...
-
-
-T = TypeVar("T", bound=Created)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What tests and operators do to a simulated provider: its `/_sim/` endpoints, its behaviour, its faults."""

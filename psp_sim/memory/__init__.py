@@ -1,0 +1,1 @@
+"""What a simulated provider remembers with: rows in memory, and the file that outlives the process."""

@@ -1,0 +1,1 @@
+"""What calls do: payment intents with their charges, refunds and disputes, to the cent."""

@@ -1,0 +1,1 @@
+"""How calls are read: keys, forms, searches, pages, expansions."""
