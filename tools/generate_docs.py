@@ -1,6 +1,6 @@
-"""Write the reference pages of `docs/reference` that follow from code and protos; part of `make gen`.
+"""Write what follows from code and protos in `docs`: reference pages and the plan; part of `make gen`.
 
-With `--check`, write nothing and fail if a page is not what would be written.
+With `--check`, write nothing and fail if a page is not what would be written, or the plan is not true.
 """
 
 from __future__ import annotations
@@ -10,33 +10,35 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from tools.plan import today
 from tools.reference import api, cli, errors, events, settings
 
-FOLDER: Final = Path(__file__).resolve().parent.parent / "docs" / "reference"
+DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
-    "api.md": api.render,
-    "cli.md": cli.render,
-    "errors.md": errors.render,
-    "events.md": events.render,
-    "settings.md": settings.render,
+    "reference/api.md": api.render,
+    "reference/cli.md": cli.render,
+    "reference/errors.md": errors.render,
+    "reference/events.md": events.render,
+    "reference/settings.md": settings.render,
 }
 
 
 def outdated() -> list[str]:
-    """Return the pages that are not what would be written now."""
-    return [name for name, render in PAGES.items() if _written(name) != render()]
+    """Return the pages and pictures that do not say what the code says now."""
+    pages = [name for name, render in PAGES.items() if _written(name) != render()]
+    return pages if today.is_true() else [*pages, str(today.PICTURE.relative_to(DOCS))]
 
 
 def write() -> None:
-    """Write all pages."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    """Write all pages and the plan."""
     for name, render in PAGES.items():
-        (FOLDER / name).write_text(render(), encoding="utf-8")
+        (DOCS / name).write_text(render(), encoding="utf-8")
+    today.write()
 
 
 def _written(name: str) -> str:
-    path = FOLDER / name
+    path = DOCS / name
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
@@ -47,7 +49,7 @@ def main() -> None:
         write()
     elif names := outdated():
         raise SystemExit(
-            f"docs/reference is not current: {', '.join(names)}; commit the result of `make gen`"
+            f"not what the code says, in docs: {', '.join(names)}; commit the result of `make gen`"
         )
 
 
