@@ -23,6 +23,10 @@ from kit.values import errors
 from kit.values.errors import REASONS, FlorinError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+
+# Of a Go module that nobody can own and none is fetched from by mistake: callers point it at their checkout
+# with `replace` until the repository has a public home.
+GO_MODULE: Final = "florin.example/gen/go"
 SERVICES: Final = sorted(SERVICE_FILES)
 
 # Request fields that need no rule in the protos, each with the reason.
@@ -191,3 +195,18 @@ def test_every_service_with_protos_is_known_to_the_edge() -> None:
     assert served == {
         path.relative_to(ROOT / "protos").as_posix() for path in (ROOT / "protos").rglob("*_service.proto")
     }
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "protos").rglob("*.proto")), ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_every_proto_says_by_one_rule_where_its_code_is_in_other_languages(path: Path) -> None:
+    """Callers import from there, and `buf breaking` holds it fixed. C#, PHP and Ruby need no option."""
+    name = path.relative_to(ROOT / "protos").with_suffix("").as_posix()
+    options = import_module(f"{name.replace('/', '.')}_pb2").DESCRIPTOR.GetOptions()
+    folder, _, stem = name.rpartition("/")
+    _, context, version = folder.split("/")
+    assert options.go_package == f"{GO_MODULE}/{folder};{context}{version}"
+    assert options.java_package == folder.replace("/", ".")
+    assert options.java_multiple_files
+    assert options.java_outer_classname == f"{stem.title().replace('_', '')}Proto"
