@@ -43,6 +43,7 @@ def test_every_exception_is_used(passages: Sequence[Passage]) -> None:
     [
         ("See `kit/messaging/mailbox.py`.", "file or folder 'kit/messaging/mailbox.py'"),
         ("Put it into `envoy/`.", "file or folder 'envoy/'"),
+        ("```\nenvoy/   the edge's fixed part\n```", "folder 'envoy/'"),
         ("The rest is in `order_svc/domain/rules/*.py`.", "file or folder 'order_svc/domain/rules/*.py'"),
         ("What contract.md calls slow.", "file 'contract.md'"),
         ("By `kit.messaging.mailbox`.", "module 'kit.messaging.mailbox'"),

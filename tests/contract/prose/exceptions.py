@@ -7,7 +7,6 @@ _LINUX: Final = "a word of Linux"
 _NATS: Final = "a word of NATS"
 _EXAMPLE: Final = "invented, to show a form"
 _GRAMMAR: Final = "stands for any name of this form"
-_REJECTED: Final = "what a decision decided against, in the words of whoever offers it"
 
 EXCEPTIONS: Final[dict[str, str]] = {
     ".venv/bin": "made by `make env`",
@@ -26,8 +25,6 @@ EXCEPTIONS: Final[dict[str, str]] = {
     "sslmode": "a parameter of Postgres",
     "AckWait": _NATS,
     "nak": _NATS,
-    "published_at": _REJECTED,
-    "client.v1.payment_intents.create_async": _REJECTED,
     "descriptor.proto": "protobuf's own",
     "x-forwarded-for": "a header that others send",
     "x_florin_role": "a header that others might send",

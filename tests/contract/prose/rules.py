@@ -2,8 +2,8 @@
 
 A name in code marks says that it is there. What it has to be follows from its form: a path is a file,
 `make …` a target, `noun.verbed` of a noun that has events an event; of anything else each word has to be a
-word of the code. Some forms are names without marks, too: settings, constants, files, headers with `x-`,
-events.
+word of the code. Some forms are names without marks, too: settings, constants, files, folders, headers
+with `x-`, events.
 
 What was there once, or was thought of and not made, stands in quotation marks instead.
 """
@@ -162,6 +162,7 @@ ANYWHERE: Final = (
     Rule("constant", re.compile(r"\b(?!FLORIN_)[A-Z][A-Z0-9]*_[A-Z0-9_]*[A-Z0-9]\b(?![_<…])"), _word),
     Rule("header", re.compile(r"(?<![\w-])x-[a-z]+(?:-[a-z]+)*\b(?!-)", re.IGNORECASE), _word),
     Rule("file", re.compile(rf"(?<![\w:/.<>@*…-])[\w-][\w./-]*\.{_SUFFIXES}\b(?![\w-])"), _path),
+    Rule("folder", re.compile(r"(?<!\S)[\w.]+/(?!\S)"), _path),
     Rule("event", re.compile(r"(?<![\w./-])(?P<noun>[a-z]+)\.(?P<verb>[a-z_]+)\b(?![(/.])"), _event),
 )
 
