@@ -29,7 +29,7 @@ from psp_sim.webhooks import Courier
 
 log = structlog.get_logger()
 
-# What contract.md calls slow: past the deadline of any sensible caller.
+# Past the deadline of any sensible caller.
 SLOW_S: Final = 10.0
 # Stripe's limit.
 MAX_KEY_LENGTH: Final = 255
