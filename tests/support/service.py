@@ -79,7 +79,7 @@ def recorded(runtime: Runtime) -> RecordingBus:
 async def recording_runtime(
     name: str, database_url: str, emits: Iterable[EventType] = ()
 ) -> AsyncIterator[Runtime]:
-    """Lend the open runtime of a service whose bus only records."""
+    """Lend the open runtime of a service whose bus only records; what it is to close is closed."""
     database = Database(database_url)
     bus = RecordingBus(name)
     outbox = Outbox(database, bus, source=name, types=emits, new_id=new_id, clock=system_clock)
@@ -88,6 +88,8 @@ async def recording_runtime(
     try:
         yield runtime
     finally:
+        for closer in reversed(runtime.closers):
+            await closer()
         await database.close()
 
 

@@ -91,8 +91,8 @@ async def service(
         await opener()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         yield Service(runtime, channel)
-    for closer in [*runtime.doors, *reversed(runtime.closers)]:
-        await closer()
+    for close_door in runtime.doors:
+        await close_door()
 
 
 def reason_of(error: grpc.aio.AioRpcError) -> str:

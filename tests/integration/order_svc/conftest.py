@@ -47,6 +47,7 @@ class Counter(Scenario[Scope]):
         self.prices = {"mug": Price("Mug", 1_000, "EUR"), "tea": Price("Tea", 799, "EUR")}
         self.changed: list[Order] = []
         self.cache = ReplayCache(redis_url)
+        runtime.closers.append(self.cache.close)
         self._numbers = count(1)
         batch = IdempotentBatch(
             steps=runtime.steps,
