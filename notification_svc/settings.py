@@ -12,7 +12,7 @@ from notification_svc.domain.message import header_text
 
 
 class Settings(ServiceSettings):
-    """Settings of this service beside those that all share."""
+    """Settings of this service besides those that all share."""
 
     # Port of the gRPC server.
     port: int = Field(50055, validation_alias="FLORIN_NOTIFICATION_PORT")

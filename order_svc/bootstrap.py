@@ -58,7 +58,7 @@ class Intake:
         self._batch = batch
 
     async def __call__(self, calls: list[Keyed[Checkout]]) -> Sequence[Answer[order_pb2.Order] | Exception]:
-        """Return an answer or refusal a checkout; a replay is answered whatever prices are today."""
+        """Return an answer or refusal per checkout; a replay is answered whatever prices are today."""
         priced = await price_checkouts(self._catalogue, [call.command for call in calls])
         return await self._batch([Keyed(call.key, item) for call, item in zip(calls, priced, strict=True)])
 

@@ -73,7 +73,7 @@ class _Journal:
 
 @dataclass(frozen=True, slots=True)
 class _Evidence:
-    """What the four services have about all orders; orders were read first, so the rest is not older."""
+    """What the four services know about all orders; orders were read first, so the rest is not older."""
 
     orders: Mapping[str, _Order]
     captures: Mapping[str, _Capture]

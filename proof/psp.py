@@ -43,7 +43,7 @@ SELECT count(*) FROM webhooks WHERE outcome = 'unknown_payment' OR starts_with(o
 _UNDECIDED: Final = frozenset({"INITIATED", "PROCESSING", "REQUIRES_ACTION", "AUTHORIZED", "UNKNOWN"})
 _WITHOUT_MONEY: Final = frozenset({"FAILED", "VOIDED"})
 
-# A payment intent that has the buyer's money in its hand, or may still take it.
+# A payment intent that holds the buyer's money, or may still take it.
 _HOLDING: Final = frozenset({"requires_capture", "processing"})
 
 # Decimal places of Stripe's amounts where they are not those of ISO 4217. ISK and UGX have none any more but
@@ -80,7 +80,7 @@ class _Charge:
 
 
 async def no_double_charge(audit: Audit) -> Finding:
-    """What the PSP has taken is what we know as captured: once a payment, once an order, to the cent."""
+    """What the PSP has taken is what we know as captured: once per payment, once per order, to the cent."""
     captured = await _payments(audit, "WHERE amount_captured > 0")
     listed = 0
     charges: list[_Charge] = []

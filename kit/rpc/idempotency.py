@@ -156,7 +156,7 @@ class IdempotentBatch(Generic[C, M]):
     """Runs a batch of keyed commands as one step, each key once.
 
     Args:
-        apply: runs fresh commands inside the step; one message or refusal a command, in order.
+        apply: runs fresh commands inside the step; one message or refusal per command, in order.
         response: class of the answer.
     """
 
@@ -167,7 +167,7 @@ class IdempotentBatch(Generic[C, M]):
         self._response = response
 
     async def __call__(self, calls: list[Keyed[C]]) -> list[Answer[M] | Exception]:
-        """Return one answer or refusal a call, in order. A refusal does not use up its key."""
+        """Return one answer or refusal per call, in order. A refusal does not use up its key."""
         first: dict[tuple[str, str, str], Keyed[C]] = {}
         for call in calls:
             first.setdefault(call.key.identity, call)
