@@ -27,7 +27,7 @@ TOOLS := $(CURDIR)/.build/bin
 # Two workers fit the smallest machine we care for; tests that share a system stay in one worker.
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: help env gen up down reset status demo test check bench lock tools jaeger clean
+.PHONY: help env gen plan up down reset status demo test check bench lock tools jaeger clean
 .PHONY: check-gen check-protos check-format check-lint check-types check-imports
 
 help: ## this list
@@ -41,8 +41,11 @@ $(STAMP): requirements.txt pyproject.toml $(STUBS)
 	@bash tools/make_env.sh $(VENV)
 	@touch $@
 
-gen: $(STAMP) ## generate everything that follows from the protos
+gen: $(STAMP) ## generate everything that follows from the protos, and the pages made from code
 	@$(BIN)/python tools/generate.py
+
+plan: $(STAMP) ## draw the plan of the house: rooms, who imports whom, lines of each
+	@PYTHONPATH=. $(BIN)/python -m tools.plan
 
 up: $(STAMP) ## start the system in the background; returns when all is healthy
 	@$(FLORIN) up

@@ -96,12 +96,12 @@ async def _measure() -> None:
             cpu, wall = await _run(
                 runtime.pump, batch_size, orders if kind == "measured" else orders // 5, numbers
             )
-        print(f"batches of {batch_size:>3}: {cpu * 1e6:6.0f} µs CPU an order, {1 / wall:6.0f} orders/s")
+        print(f"batches of {batch_size:>3}: {cpu * 1e6:6.0f} µs CPU per order, {1 / wall:6.0f} orders/s")
     await runtime.database.close()
 
 
 async def _run(pump: Pump[Scope], batch_size: int, orders: int, numbers: count[int]) -> tuple[float, float]:
-    """Return CPU and wall seconds an order, for reserving and selling it."""
+    """Return CPU and wall seconds per order, for reserving and selling it."""
     cpu = wall = 0.0
     for _ in range(orders // batch_size):
         placed, captured = [], []

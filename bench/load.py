@@ -131,7 +131,7 @@ class Load:
             async with asyncio.timeout(ANSWER_DEADLINE_S):
                 await self._all_answered.wait()
         except TimeoutError:
-            pass  # What has no answer is reported so.
+            pass  # What has no answer is reported as such.
         if self._watchers:
             await asyncio.wait(self._watchers, timeout=_LOOK_DEADLINE_S)
 

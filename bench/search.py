@@ -21,7 +21,7 @@ REFUSED_SHARE_LIMIT: Final = 0.001
 _OPEN_GROWTH_LIMIT: Final = 1.5
 _OPEN_SLACK_S: Final = 0.25
 
-# Below this the machine is busy with something else, and searching on tells nothing.
+# Below this the machine is busy with something else, and searching on says nothing.
 _LOWEST_RATE_PER_S: Final = 5.0
 
 

@@ -93,7 +93,7 @@ def _heading(text: str) -> RenderableType:
 
 
 def _scenarios(result: Result) -> Group:
-    """Two lines a scenario: its name beside promised and seen ends, and below it the reason.
+    """Two lines per scenario: its name beside promised and seen ends, and below it the reason.
 
     Laid out by hand, because a table cannot let the reason run across its columns, and one that
     wraps it into a column is three screens long.

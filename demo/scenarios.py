@@ -57,7 +57,7 @@ class Scenario:
     """Something buyers do, and what has to come of it."""
 
     name: str
-    # One line for people: why it ends so.
+    # One line for people: why it ends that way.
     why: str
     # How many carts (or, with one key, how many times the one cart) are sent, all at once.
     times: int

@@ -84,7 +84,7 @@ def envoy_command(settings: EdgeSettings, *, binary: Path | None = None) -> list
         "--config-path",
         str(settings.config_path),
         # One worker serves several times what the services behind it can check out; a second one on
-        # the same two cores costs a fifth more CPU a request. Admin has a thread of its own.
+        # the same two cores costs a fifth more CPU per request. Admin has a thread of its own.
         "--concurrency",
         "1",
         # Hot restart shares memory by a number that two systems on one machine would both use.

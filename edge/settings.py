@@ -132,7 +132,7 @@ class EdgeSettings:
 
     @property
     def access_log_path(self) -> Path:
-        """One JSON object a request."""
+        """One JSON object per request."""
         return self.data_dir / "logs" / "envoy-access.log"
 
     @property

@@ -12,7 +12,7 @@ from notification_svc.domain.message import header_text
 
 
 class Settings(ContextSettings):
-    """Settings of this service beside those that all share."""
+    """Settings of this service besides those that all share."""
 
     # Nobody waits for an e-mail in milliseconds, and a fuller batch is a cheaper one.
     event_linger_ms: int = Field(default=60, ge=0, le=1_000)

@@ -23,7 +23,7 @@ _RELEASE_S: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class _Evidence:
-    """What the four services have about all orders; orders were read first, so the rest is not older."""
+    """What the four services know about all orders; orders were read first, so the rest is not older."""
 
     orders: Mapping[str, EndedOrder]
     captures: Mapping[str, CapturedPayment]

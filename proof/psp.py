@@ -53,7 +53,7 @@ class _Payment:
 
 
 async def no_double_charge(audit: Audit) -> Finding:
-    """What the PSP has taken is what we know as captured: once a payment, once an order, to the cent."""
+    """What the PSP has taken is what we know as captured: once per payment, once per order, to the cent."""
     captured = await _payments(audit, "WHERE amount_captured > 0")
     listed = 0
     charges: list[PspCharge] = []

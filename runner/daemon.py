@@ -30,7 +30,7 @@ _LOCK_DEADLINE_S: Final = 5.0
 # Outgoing connections that happen to sit on a port of ours are mostly requests and soon over.
 _PASSING_CONNECTION_S: Final = 5.0
 
-# Changes are written at once; this often when there are none, to show that we live.
+# Changes are written at once; this often when there are none, to show that we are alive.
 _HEARTBEAT_S: Final = 1.0
 
 log = logging.getLogger("florin.supervisor")

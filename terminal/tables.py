@@ -68,7 +68,7 @@ def order(order: Order) -> Table:
 
 
 def orders(orders: Sequence[Order]) -> Table:
-    """Many orders, one a line."""
+    """Many orders, one per line."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("order", no_wrap=True)
     table.add_column("status")

@@ -11,7 +11,7 @@ image=.build/florin.binpb
 "$bin/buf" lint "$image" --path florin
 
 # What counts is what was released: until the first tag nobody relies on anything, and a comparison with the
-# branch before would only forbid to correct mistakes.
+# branch before would only forbid correcting mistakes.
 last=$(git describe --tags --abbrev=0 2>/dev/null || true)
 if [[ -z $last ]]; then
   echo "No release to compare with yet; the breaking check begins with the first tag."

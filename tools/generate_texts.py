@@ -1,6 +1,7 @@
-"""Write what follows from code, protos and roster: reference pages, import contracts; part of `make gen`.
+"""Write what follows from code, protos and roster: reference pages, import contracts, the plan of the house.
 
-With `--check`, write nothing and fail if a file is not what would be written.
+Part of `make gen`. With `--check`, write nothing and fail if a file is not what would be written, or the plan
+is not true.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from tools import import_contracts
+from tools.plan import today
 from tools.reference import api, cli, errors, events, settings
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -27,13 +29,15 @@ FILES: Final[Mapping[str, Callable[[], str]]] = {
 
 def outdated() -> list[str]:
     """Return the files that are not what would be written now."""
-    return [name for name, render in FILES.items() if _written(name) != render()]
+    files = [name for name, render in FILES.items() if _written(name) != render()]
+    return files if today.is_true() else [*files, str(today.PICTURE.relative_to(ROOT))]
 
 
 def write() -> None:
     """Write all of them."""
     for name, render in FILES.items():
         (ROOT / name).write_text(render(), encoding="utf-8")
+    today.write()
 
 
 def _written(name: str) -> str:

@@ -38,7 +38,7 @@ class Stockroom(Protocol):
         """Return the reservations of those orders that have one, by order."""
 
     async def add(self, reservations: Sequence[Reservation], changes: Sequence[StockChange]) -> None:
-        """Store new reservations and change the stock, all or nothing; one change a product."""
+        """Store new reservations and change the stock, all or nothing; one change per product."""
 
     async def move(self, reservations: Sequence[Reservation], changes: Sequence[StockChange]) -> None:
         """Store reservations that have moved by one and change the stock, all or nothing."""

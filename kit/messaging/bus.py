@@ -345,7 +345,7 @@ class Pull:
         elif status == "100":
             self._signal.set()  # A heartbeat: the pull is alive.
         elif status in ("408", "404"):
-            # A pull request ran out and tells what it still wanted; ask again.
+            # A pull request ran out and says what it still wanted; ask again.
             left = int((message.headers or {}).get("Nats-Pending-Messages") or FETCH_SIZE)
             self._wanted = max(0, self._wanted - left)
             self._signal.set()

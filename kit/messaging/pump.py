@@ -1,8 +1,8 @@
 """Moves events from the bus through a service's handlers: in batches, each event once, none lost.
 
 A batch is one step: claim in the inbox, run the handlers, store what they emit, commit; then confirm to
-the senders and acknowledge to the broker. If a batch fails it is run one event at a time, so that only the
-bad one fails. An event that fails is not confirmed, so its sender sends it again, later and later; after
+the senders and acknowledge to the broker. A batch that fails is run in halves, down to the bad event, which
+fails alone. An event that fails is not confirmed, so its sender sends it again, later and later; after
 `MAX_ATTEMPTS` it becomes a dead letter.
 """
 

@@ -38,7 +38,7 @@ class Step:
     def after_commit(self, hook: Callable[[], None]) -> None:
         """Run `hook` once the step is committed; it is dropped if the step is not.
 
-        For handing work to something in this process. What must not be lost belongs into a row.
+        For handing work to something in this process. What must not be lost belongs in a row.
         """
         self.hooks.append(hook)
 
@@ -66,7 +66,7 @@ class Steps:
         """Run `body` as one step and return its result.
 
         `body` may run more than once (see `Database.transact`); events and hooks of a run that was rolled
-        back are gone with it. No network call belongs into it.
+        back are gone with it. No network call belongs in it.
         """
 
         attempts = count(1)

@@ -1,6 +1,7 @@
 """Named places where a test may end the process, exactly between two steps. Inert unless switched on.
 
-`FLORIN_FAULTPOINT=payment.after_charge:3` ends the process with SIGKILL the third time that point is passed.
+`FLORIN_FAULTPOINT=payment_svc.after_charge:3` ends the process with SIGKILL the third time it passes that
+point.
 """
 
 from __future__ import annotations

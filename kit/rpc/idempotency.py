@@ -108,9 +108,11 @@ class ReplayCache:
             retry=None,
         )
         self._rests_until = 0.0
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        """Disconnect."""
+        """Finish what is being remembered and disconnect."""
+        await asyncio.gather(*self._under_way)
         await self._redis.aclose()
 
     async def get(self, keys: Sequence[RequestKey]) -> list[bytes | None]:
@@ -125,8 +127,13 @@ class ReplayCache:
             self._rest(error)
             return unknown
 
-    async def put(self, answers: Sequence[tuple[RequestKey, bytes]]) -> None:
-        """Remember answers (serialised messages) for `KEY_TTL`."""
+    def remember(self, answers: Sequence[tuple[RequestKey, bytes]]) -> None:
+        """Remember answers (serialised messages) for `KEY_TTL`, in the background."""
+        task = asyncio.create_task(self._put(answers))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _put(self, answers: Sequence[tuple[RequestKey, bytes]]) -> None:
         if time.monotonic() < self._rests_until or not answers:
             return
         try:
@@ -156,7 +163,7 @@ class IdempotentBatch(Generic[C, M]):
     """Runs a batch of keyed commands as one step, each key once.
 
     Args:
-        apply: runs fresh commands inside the step; one message or refusal a command, in order.
+        apply: runs fresh commands inside the step; one message or refusal per command, in order.
         response: class of the answer.
     """
 
@@ -165,10 +172,9 @@ class IdempotentBatch(Generic[C, M]):
         self._cache = cache
         self._apply = apply
         self._response = response
-        self._background: set[asyncio.Task[None]] = set()
 
     async def __call__(self, calls: list[Keyed[C]]) -> list[Answer[M] | Exception]:
-        """Return one answer or refusal a call, in order. A refusal does not use up its key."""
+        """Return one answer or refusal per call, in order. A refusal does not use up its key."""
         first: dict[tuple[str, str, str], Keyed[C]] = {}
         for call in calls:
             first.setdefault(call.key.identity, call)
@@ -292,7 +298,7 @@ class IdempotentBatch(Generic[C, M]):
         calls: Sequence[Keyed[C]],
         outcomes: Outcomes[M],
     ) -> None:
-        """Put answers into Redis in the background, each for the body it belongs to.
+        """Put answers into Redis, each for the body it belongs to.
 
         A call that used a key again with another body found the answer to the first body; remembered under
         its own fingerprint, that answer would from then on be the wrong caller's.
@@ -303,9 +309,7 @@ class IdempotentBatch(Generic[C, M]):
             for fingerprint, outcome in (outcomes[call.key.identity],)
             if isinstance(outcome, Answer) and not outcome.replayed and fingerprint == call.key.fingerprint
         ]
-        task = asyncio.create_task(self._cache.put(answers))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._cache.remember(answers)
 
     def _replay(self, response: bytes) -> Answer[M]:
         return Answer(self._response.FromString(response), replayed=True)

@@ -89,9 +89,9 @@ class Runtime:
         self.pump: Pump[Any]
         self.scope: Callable[[Step], Any]
         self.doors: list[Callable[[], Awaitable[None]]] = []
-        self.closers: list[Callable[[], Awaitable[None]]] = []
         self._settings = settings
         self._replays = ReplayCache(settings.redis_url)
+        self.closers: list[Callable[[], Awaitable[None]]] = [self._replays.close]
         self._workers: dict[str, Callable[[], Awaitable[None]]] = {}
         self.gatherers: dict[str, Gatherer[Any, Any]] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -177,7 +177,6 @@ class Runtime:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for closer in reversed(self.closers):
             await closer()
-        await self._replays.close()
         await self.outbox.forget_confirmed()
         await self.bus.close()
         await self.database.close()

@@ -88,7 +88,7 @@ class Gatherer(Generic[C, R]):
     the store is slow, and an idle system adds at most `linger_s` to a call.
 
     Args:
-        handle: takes a list and returns one result or exception an item, in order. If it raises, every
+        handle: takes a list and returns one result or exception per item, in order. If it raises, every
             item of the batch fails with that exception.
         max_items: bound of a batch.
         linger_s: how long a batch of a busy service waits for neighbours after its first item.
@@ -168,7 +168,7 @@ class Gatherer(Generic[C, R]):
         results: Sequence[R | Exception]
         try:
             results = await self._handle([item for item, _ in batch])
-            assert len(results) == len(batch), f"{self._name}: one result an item"
+            assert len(results) == len(batch), f"{self._name}: one result per item"
         except Exception as error:  # the boundary of the batch: every caller gets to know
             log.warning("batch.failed", batch=self._name, items=len(batch), error=repr(error))
             results = [error] * len(batch)

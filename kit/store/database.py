@@ -1,6 +1,6 @@
 """One Postgres database: a bounded pool, deadlines on everything, and the one retry of conflicts.
 
-psycopg without an ORM: a hot path is a handful of set-based statements a batch (docs/decisions/0001).
+psycopg without an ORM: a hot path is a handful of set-based statements per batch (docs/decisions/0001).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ _IDLE_TIMEOUT_MS: Final = 10_000
 
 # Plans are kept, and one that is made while a table is nearly empty reads all of it: right then, and the
 # most expensive thing we do a minute of traffic later, until Postgres analyses the table. Whatever we ask
-# often goes by a key. (Inventory, first minute: 136 in place of 287 microseconds of Postgres an order.)
+# often goes by a key. (Inventory, first minute: 136 in place of 287 microseconds of Postgres per order.)
 _PLANNER: Final = "-c enable_seqscan=off"
 
 

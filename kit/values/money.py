@@ -12,7 +12,7 @@ from babel.numbers import format_currency, get_currency_precision, list_currenci
 # One basis point is a hundredth of a percent.
 BASIS_POINTS = 10_000
 
-# Where CLDR tells how people write amounts today, which is not how ISO 4217 counts them (list one, column
+# Where CLDR says how people write amounts today, which is not how ISO 4217 counts them (list one, column
 # "minor unit", published by SIX: https://www.six-group.com, "Data standards").
 # Banks and PSPs count as ISO does.
 _ISO_4217_EXPONENTS: Final = {

@@ -26,7 +26,7 @@ def account_code(kind: str, owner: str, currency: str) -> AccountCode:
 
     An owner is whatever a token's subject was, so characters that have a meaning in a code are
     percent-encoded, and a name that is too long is replaced by its SHA-256: captured money is never left
-    unposted because of how a customer is called.
+    unposted because of what a customer is called.
     """
     name = quote(owner, safe=_SAFE)
     if len(name) > _MAX_OWNER_LENGTH:

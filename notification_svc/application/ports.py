@@ -43,7 +43,7 @@ class Carrier(Protocol):
     """Takes messages away: a mail server or the mailbox folder."""
 
     async def carry(self, mails: Sequence[Mail]) -> list[Answer]:
-        """Hand over messages and return one answer a message, in order; does not raise."""
+        """Hand over messages and return one answer per message, in order; does not raise."""
 
     async def close(self) -> None:
         """Disconnect."""

@@ -1,6 +1,6 @@
 """E-mails as bytes (RFC 5322, MIME), and nothing in a value that could become a header of its own.
 
-The standard library's `EmailMessage` takes 0.4 ms for a message such as ours, twenty times of what is
+The standard library's `EmailMessage` takes 0.4 ms for a message such as ours, twenty times what is
 written here; only what is not ASCII in a header is left to it.
 """
 

@@ -45,7 +45,7 @@ class RemoteCatalogue:
     """Prices by (merchant_id, sku), at most `FRESH_S` old.
 
     When one wanted product is not fresh, all that were wanted lately are fetched in one call, so that a
-    busy shop costs a few calls a second and not one a checkout. Products that do not exist are never
+    busy shop costs a few calls a second and not one per checkout. Products that do not exist are never
     remembered, so a product can be bought as soon as it is put.
     """
 

@@ -66,7 +66,7 @@ class Quote:
 def quote(cart: Sequence[CartLine], prices: Mapping[str, Price], *, currency: str, tax_rate_bp: int) -> Quote:
     """Return the priced cart.
 
-    Tax is computed a line and rounded half up there, so that the lines of a receipt add up to its total.
+    Tax is computed per line and rounded half up there, so that the lines of a receipt add up to its total.
 
     Raises:
         InvalidRequest: UNKNOWN_PRODUCT, CURRENCY_MISMATCH or AMOUNT_OUT_OF_RANGE.

@@ -22,7 +22,7 @@ class WebhookConfig(BaseModel):
     reorder: bool = False
     # Share of events that are never delivered.
     drop_rate: Rate = 0.0
-    # Beside each event goes a made-up one with a wrong signature.
+    # With each event goes a made-up one with a wrong signature.
     forge: bool = False
 
 

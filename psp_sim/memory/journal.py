@@ -52,7 +52,7 @@ class Journal:
         """Write one line, or nothing.
 
         Raises:
-            OSError: if the disk takes it not or only in part; the part is taken back.
+            OSError: if the disk does not take it, or only in part; the part is taken back.
         """
         written = os.write(self._file, line)
         if written != len(line):

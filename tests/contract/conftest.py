@@ -1,4 +1,4 @@
-"""One Envoy a module, with fake services behind it; see tests/support/edge.py."""
+"""One Envoy per module, with fake services behind it; see tests/support/edge.py."""
 
 from __future__ import annotations
 

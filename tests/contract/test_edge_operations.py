@@ -1,4 +1,4 @@
-"""What operators rely on: the edge survives its services, and tells what it did."""
+"""What operators rely on: the edge survives its services, and says what it did."""
 
 from __future__ import annotations
 

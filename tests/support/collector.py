@@ -14,7 +14,7 @@ import grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-# One exporter a process; they take turns.
+# One exporter per process; they take turns.
 _THREADS = 2
 
 

@@ -28,7 +28,6 @@ message, the attributes are headers.
 | `ce-time` | when its producer committed it |
 | `florin-correlation-id`, `traceparent` | join it to its checkout |
 | `florin-attempt` | 1, and one more for each resend |
-| `florin-replayed-after` | on a replayed dead letter: how often it had failed before |
 | `florin-confirm-to` | subject on which the sender waits for confirmations |
 | `Nats-Msg-Id` | the event id, with `#` and the attempt for a resend |
 

@@ -26,7 +26,7 @@ def code(text: str) -> str:
 
 
 def codes(texts: Iterable[str]) -> str:
-    """Return several texts as code, by commas."""
+    """Return several texts as code, separated by commas."""
     return ", ".join(code(text) for text in texts)
 
 

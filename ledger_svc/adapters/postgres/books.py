@@ -95,7 +95,7 @@ class PostgresLedger:
 
 
 def _columns(journals: Sequence[Journal]) -> tuple[list[Any], ...]:
-    """Return the arguments of `post_journals`: one array a column, entries with their journal's position."""
+    """Return the arguments of `post_journals`: one array per column, entries with the position of theirs."""
     lines = [
         (position, entry.account, entry.amount)
         for position, journal in enumerate(journals, start=1)

@@ -1,4 +1,4 @@
-"""Deliveries in Postgres: one statement a batch."""
+"""Deliveries in Postgres: one statement per batch."""
 
 from __future__ import annotations
 

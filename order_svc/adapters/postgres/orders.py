@@ -1,4 +1,4 @@
-"""Orders and timelines in Postgres: one statement a batch."""
+"""Orders and timelines in Postgres: one statement per batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Payments and webhooks in Postgres: one statement a batch."""
+"""Payments and webhooks in Postgres: one statement per batch."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from payment_svc.domain.payment import Payment, platform_fee
 
 
 async def begin_payments(scope: Scope, reserved: Sequence[Received[StockReserved]]) -> list[NewEvent]:
-    """Record one payment an order and hand it to the charger, which calls the PSP after the commit.
+    """Record one payment per order and hand it to the charger, which calls the PSP after the commit.
 
     The intent is on record before the PSP is called: if this process dies in between, the look-up of
     undecided payments takes over.

@@ -77,7 +77,7 @@ def create(unit: UnitOfWork, params: Params) -> PaymentIntent:
     """Return a new payment intent, confirmed at once if the caller asks for it.
 
     Raises:
-        ApiError: 400 for what can not be charged; 402 with the intent if the card is declined.
+        ApiError: 400 for what cannot be charged; 402 with the intent if the card is declined.
     """
     amount = forms.required_amount(params, "amount")
     currency = (forms.text(params, "currency") or "").lower()

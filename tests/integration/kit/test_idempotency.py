@@ -52,6 +52,7 @@ class Shop:
     def __init__(self, runtime: Runtime, redis_url: str) -> None:
         self.runtime = runtime
         self.cache = ReplayCache(redis_url)
+        runtime.closers.append(self.cache.close)
         self.batch = IdempotentBatch(steps=runtime.steps, cache=self.cache, apply=place, response=Order)
 
     async def one(self, call: Keyed[str]) -> Answer[Order] | Exception:
@@ -177,9 +178,8 @@ async def test_a_defect_in_one_command_does_not_fail_its_neighbours(runtime: Run
             raise RuntimeError("a defect")
         return await place(step, order_ids)
 
-    batch = IdempotentBatch(
-        steps=runtime.steps, cache=ReplayCache(redis_url), apply=defective, response=Order
-    )
+    cache = Shop(runtime, redis_url).cache
+    batch = IdempotentBatch(steps=runtime.steps, cache=cache, apply=defective, response=Order)
     good, bad = await batch([keyed("k1", "ord_1"), keyed("k2", POISONED)])
     assert answered(good).message.id == "ord_1"
     assert isinstance(bad, RuntimeError)

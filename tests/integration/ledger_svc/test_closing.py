@@ -83,7 +83,7 @@ async def test_closing_again_without_news_does_nothing(ledger: Ledger) -> None:
 async def test_a_backlog_is_closed_in_bounded_stretches_of_whole_transactions(ledger: Ledger) -> None:
     for _ in range(6):
         await ledger.post(*(transfer("card:cus_1:EUR", SHOP, 1) for _ in range(10)))
-    # 20 entries a transaction; the third would go over 50.
+    # 20 entries per transaction; the third would go over 50.
     assert [await ledger.ledger.close_stretch(50) for _ in range(4)] == [40, 40, 40, 0]
     assert await ledger.problems() == []
 

@@ -196,7 +196,7 @@ async def test_headers_of_constrained_accounts_equal_their_entries(ledger: Ledge
     await ledger.post(*(transfer(f"card:cus_{n}:EUR", SHOP, n + 1) for n in range(50)))
     [(posted, version)] = await ledger.rows(ledger.urls.url, "SELECT posted, version FROM balance_headers")
     assert posted == await ledger.balance(SHOP) == 50 * 51 // 2
-    assert version == 2, "touched once a batch"
+    assert version == 2, "touched once per batch"
 
 
 async def test_a_hot_account_is_many_lanes_and_one_balance(ledger: Ledger) -> None:

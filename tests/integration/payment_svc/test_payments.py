@@ -1,4 +1,4 @@
-"""One payment an order, one end a payment, one event a move."""
+"""One payment per order, one end per payment, one event per move."""
 
 from __future__ import annotations
 

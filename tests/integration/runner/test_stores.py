@@ -22,7 +22,7 @@ from terminal.errors import CommandError
 from tests.integration.runner.conftest import STORES
 from tests.support.ports import system_settings
 
-# All share one set of stores, so they belong into one worker.
+# All share one set of stores, so they belong in one worker.
 pytestmark = pytest.mark.xdist_group("runner-stores")
 
 

@@ -151,7 +151,7 @@ class Psp:
         return fact_of_intent(intent.document(), Source.LOOKUP)
 
     def _charge(self, payment: Payment) -> PspFact | None:
-        """Charge once a key; a known key is answered as the first time, whatever has happened since."""
+        """Charge once per key; a known key is answered as the first time, whatever has happened since."""
         if payment.psp_key not in self._answers:
             intent = Intent(f"pi_{next(self._numbers)}", payment.id, payment.order_id, payment.amount, "")
             self._answers[payment.psp_key] = self._put(intent, _FIRST_STATUS[Card(payment.payment_method_id)])

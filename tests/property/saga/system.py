@@ -189,7 +189,7 @@ class System:
         assert sum(self.books.balances().values()) == 0
 
     def nobody_is_charged_twice(self) -> None:
-        """At most one capture an order, and of exactly its total."""
+        """At most one capture per order, and of exactly its total."""
         for order in self.orders.by_id.values():
             assert [i.amount for i in self.psp.captured(order.id)] in ([], [order.total_amount])
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
 from bench.http1 import NO_ANSWER, Client, parse
+from tests.support.servers import Talk, serving
 
 _SIZED = b'HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"id":1}\n'
 _CHUNKED = b'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\n{"id\r\n4\r\n":2}\r\n0\r\n\r\n'
@@ -26,13 +26,8 @@ def test_an_answer_without_a_body_is_its_status() -> None:
     assert parse(b"HTTP/1.1 204 No Content\r\n\r\n") == (204, b"")
 
 
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-async def _with_server(serve: Serve, most: int, requests: list[bytes]) -> list[tuple[int, bytes]]:
+async def _with_server(talk: Talk, most: int, requests: list[bytes]) -> list[tuple[int, bytes]]:
     """What a client with at most so many connections gets back for its requests."""
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    client = Client("127.0.0.1", server.sockets[0].getsockname()[1], opened=1, most=most)
     answers: list[tuple[int, bytes]] = []
     all_here = asyncio.Event()
 
@@ -41,15 +36,14 @@ async def _with_server(serve: Serve, most: int, requests: list[bytes]) -> list[t
         if len(answers) == len(requests):
             all_here.set()
 
-    try:
+    async with serving(talk) as port:
+        client = Client("127.0.0.1", port, opened=1, most=most)
         await client.open()
         for request in requests:
             client.send(request, take)
         async with asyncio.timeout(10):
             await all_here.wait()
-    finally:
         client.close()
-        server.close()
     return answers
 
 
@@ -57,7 +51,6 @@ async def test_beyond_the_most_connections_requests_wait_and_all_get_their_answe
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(line), line))
-        writer.close()
 
     requests = [b"%d\n" % number for number in range(50)]
 
@@ -72,7 +65,6 @@ async def test_a_request_whose_connection_ends_has_no_answer_and_the_next_one_ha
             if line == b"bad\n":
                 break
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-        writer.close()
 
     assert await _with_server(hang_up_on_bad, 1, [b"bad\n", b"good\n"]) == [(NO_ANSWER, b""), (200, b"")]
 
@@ -89,7 +81,6 @@ async def test_a_request_does_not_wait_for_the_answer_to_another() -> None:
             all_asked.set()
         await all_asked.wait()
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-        writer.close()
 
     answers = await _with_server(answer_when_all_have_asked, 5, [b"me too\n"] * 5)
 

@@ -77,7 +77,7 @@ async def test_a_handler_that_loses_an_item_is_a_defect_that_every_caller_hears_
         return items[1:]
 
     async with gathering(lossy) as gatherer:
-        with pytest.raises(AssertionError, match="one result an item"):
+        with pytest.raises(AssertionError, match="one result per item"):
             await gatherer.submit(1)
 
 

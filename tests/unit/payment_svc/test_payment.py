@@ -26,7 +26,7 @@ WORDS: Final = (
 
 MOVES, IS_OLD, CONTRADICTS = "moves", "is old", "contradicts"
 
-# One line a state, one column a word in the order of WORDS.
+# One line per state, one column per word in the order of WORDS.
 TABLE: Final = {
     Status.PROCESSING: (MOVES, IS_OLD, MOVES, MOVES, MOVES, MOVES, MOVES),
     Status.UNKNOWN: (IS_OLD, MOVES, MOVES, MOVES, MOVES, MOVES, MOVES),

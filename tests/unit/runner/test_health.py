@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 
 import grpc
 import pytest
@@ -13,19 +11,7 @@ from grpc_health.v1.health import aio as grpc_health  # type: ignore[attr-define
 
 from runner import health
 from runner.health import Check, Unhealthy
-
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def serving(talk: Talk) -> AsyncIterator[int]:
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await talk(reader, writer)
-        writer.close()
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+from tests.support.servers import Talk, serving
 
 
 def saying(*answers: bytes, greeting: bytes = b"") -> Talk:

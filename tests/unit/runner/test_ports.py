@@ -1,4 +1,4 @@
-"""A port that somebody else uses is told by number, user and the setting that moves ours."""
+"""A port that somebody else uses is named by number, user and the setting that moves ours."""
 
 from __future__ import annotations
 

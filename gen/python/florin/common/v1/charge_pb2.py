@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66lorin/common/v1/charge.proto\x12\x10\x66lorin.common.v1\x1a\x1b\x62uf/validate/validate.proto\"\xde\x01\n\x11\x43hargeInstruction\x12\x13\n\x0bmerchant_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12\x12\n\ntax_amount\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x19\n\x11payment_method_id\x18\x06 \x01(\t\x12\x37\n\x0e\x63\x61pture_method\x18\x07 \x01(\x0e\x32\x1f.florin.common.v1.CaptureMethod\x12\x15\n\rreceipt_email\x18\x08 \x01(\t\"0\n\nNextAction\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x14\n\x0credirect_url\x18\x02 \x01(\t\"`\n\tStockLine\x12\x35\n\x03sku\x18\x01 \x01(\tB(\xbaH%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$\x12\x1c\n\x08quantity\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01*J\n\rCaptureMethod\x12\x1e\n\x1a\x43\x41PTURE_METHOD_UNSPECIFIED\x10\x00\x12\r\n\tAUTOMATIC\x10\x01\x12\n\n\x06MANUAL\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66lorin/common/v1/charge.proto\x12\x10\x66lorin.common.v1\x1a\x1b\x62uf/validate/validate.proto\"\xde\x01\n\x11\x43hargeInstruction\x12\x13\n\x0bmerchant_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12\x12\n\ntax_amount\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x19\n\x11payment_method_id\x18\x06 \x01(\t\x12\x37\n\x0e\x63\x61pture_method\x18\x07 \x01(\x0e\x32\x1f.florin.common.v1.CaptureMethod\x12\x15\n\rreceipt_email\x18\x08 \x01(\t\"0\n\nNextAction\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x14\n\x0credirect_url\x18\x02 \x01(\t\"`\n\tStockLine\x12\x35\n\x03sku\x18\x01 \x01(\tB(\xbaH%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$\x12\x1c\n\x08quantity\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01*J\n\rCaptureMethod\x12\x1e\n\x1a\x43\x41PTURE_METHOD_UNSPECIFIED\x10\x00\x12\r\n\tAUTOMATIC\x10\x01\x12\n\n\x06MANUAL\x10\x02\x42R\n\x10\x66lorin.common.v1B\x0b\x43hargeProtoP\x01Z/florin.example/gen/go/florin/common/v1;commonv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'florin.common.v1.charge_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\020florin.common.v1B\013ChargeProtoP\001Z/florin.example/gen/go/florin/common/v1;commonv1'
   _globals['_STOCKLINE'].fields_by_name['sku']._loaded_options = None
   _globals['_STOCKLINE'].fields_by_name['sku']._serialized_options = b'\272H%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'
   _globals['_STOCKLINE'].fields_by_name['quantity']._loaded_options = None

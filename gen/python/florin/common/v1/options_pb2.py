@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66lorin/common/v1/options.proto\x12\x10\x66lorin.common.v1\x1a google/protobuf/descriptor.proto\"A\n\x06\x41\x63\x63\x65ss\x12%\n\x05roles\x18\x01 \x03(\x0e\x32\x16.florin.common.v1.Role\x12\x10\n\x08mutation\x18\x02 \x01(\x08\"\x15\n\x05\x45vent\x12\x0c\n\x04type\x18\x01 \x01(\t*>\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\t\n\x05\x42UYER\x10\x01\x12\x0c\n\x08MERCHANT\x10\x02\x12\x07\n\x03OPS\x10\x03:J\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xc5\x8a\x03 \x01(\x0b\x32\x18.florin.common.v1.Access:I\n\x05\x65vent\x12\x1f.google.protobuf.MessageOptions\x18\xc6\x8a\x03 \x01(\x0b\x32\x17.florin.common.v1.Eventb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66lorin/common/v1/options.proto\x12\x10\x66lorin.common.v1\x1a google/protobuf/descriptor.proto\"A\n\x06\x41\x63\x63\x65ss\x12%\n\x05roles\x18\x01 \x03(\x0e\x32\x16.florin.common.v1.Role\x12\x10\n\x08mutation\x18\x02 \x01(\x08\"\x15\n\x05\x45vent\x12\x0c\n\x04type\x18\x01 \x01(\t*>\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\t\n\x05\x42UYER\x10\x01\x12\x0c\n\x08MERCHANT\x10\x02\x12\x07\n\x03OPS\x10\x03:J\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xc5\x8a\x03 \x01(\x0b\x32\x18.florin.common.v1.Access:I\n\x05\x65vent\x12\x1f.google.protobuf.MessageOptions\x18\xc6\x8a\x03 \x01(\x0b\x32\x17.florin.common.v1.EventBS\n\x10\x66lorin.common.v1B\x0cOptionsProtoP\x01Z/florin.example/gen/go/florin/common/v1;commonv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'florin.common.v1.options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\020florin.common.v1B\014OptionsProtoP\001Z/florin.example/gen/go/florin/common/v1;commonv1'
   _globals['_ROLE']._serialized_start=176
   _globals['_ROLE']._serialized_end=238
   _globals['_ACCESS']._serialized_start=86

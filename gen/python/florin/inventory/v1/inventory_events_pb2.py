@@ -26,13 +26,14 @@ from florin.common.v1 import charge_pb2 as florin_dot_common_dot_v1_dot_charge__
 from florin.common.v1 import options_pb2 as florin_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*florin/inventory/v1/inventory_events.proto\x12\x13\x66lorin.inventory.v1\x1a\x1d\x66lorin/common/v1/charge.proto\x1a\x1e\x66lorin/common/v1/options.proto\"\x95\x01\n\rStockReserved\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x16\n\x0ereservation_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x33\n\x06\x63harge\x18\x04 \x01(\x0b\x32#.florin.common.v1.ChargeInstruction:\x14\xb2\xd4\x18\x10\n\x0estock.reserved\"U\n\rStockRejected\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04skus\x18\x03 \x03(\t:\x14\xb2\xd4\x18\x10\n\x0estock.rejected\"X\n\tStockSold\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x16\n\x0ereservation_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03:\x10\xb2\xd4\x18\x0c\n\nstock.sold\"p\n\rStockReleased\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x16\n\x0ereservation_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\t:\x14\xb2\xd4\x18\x10\n\x0estock.releasedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*florin/inventory/v1/inventory_events.proto\x12\x13\x66lorin.inventory.v1\x1a\x1d\x66lorin/common/v1/charge.proto\x1a\x1e\x66lorin/common/v1/options.proto\"\x95\x01\n\rStockReserved\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x16\n\x0ereservation_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x33\n\x06\x63harge\x18\x04 \x01(\x0b\x32#.florin.common.v1.ChargeInstruction:\x14\xb2\xd4\x18\x10\n\x0estock.reserved\"U\n\rStockRejected\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04skus\x18\x03 \x03(\t:\x14\xb2\xd4\x18\x10\n\x0estock.rejected\"X\n\tStockSold\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x16\n\x0ereservation_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03:\x10\xb2\xd4\x18\x0c\n\nstock.sold\"p\n\rStockReleased\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x16\n\x0ereservation_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\t:\x14\xb2\xd4\x18\x10\n\x0estock.releasedBd\n\x13\x66lorin.inventory.v1B\x14InventoryEventsProtoP\x01Z5florin.example/gen/go/florin/inventory/v1;inventoryv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'florin.inventory.v1.inventory_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\023florin.inventory.v1B\024InventoryEventsProtoP\001Z5florin.example/gen/go/florin/inventory/v1;inventoryv1'
   _globals['_STOCKRESERVED']._loaded_options = None
   _globals['_STOCKRESERVED']._serialized_options = b'\262\324\030\020\n\016stock.reserved'
   _globals['_STOCKREJECTED']._loaded_options = None

@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#florin/inventory/v1/inventory.proto\x12\x13\x66lorin.inventory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x02\n\x07Product\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x13\n\x0bmerchant_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0bunit_amount\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x0f\n\x07on_hand\x18\x06 \x01(\x03\x12\x10\n\x08reserved\x18\x07 \x01(\x03\x12\x11\n\tavailable\x18\x08 \x01(\x03\x12\x0c\n\x04sold\x18\t \x01(\x03\x12\x0f\n\x07version\x18\n \x01(\x03\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#florin/inventory/v1/inventory.proto\x12\x13\x66lorin.inventory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x02\n\x07Product\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x13\n\x0bmerchant_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0bunit_amount\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x0f\n\x07on_hand\x18\x06 \x01(\x03\x12\x10\n\x08reserved\x18\x07 \x01(\x03\x12\x11\n\tavailable\x18\x08 \x01(\x03\x12\x0c\n\x04sold\x18\t \x01(\x03\x12\x0f\n\x07version\x18\n \x01(\x03\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB^\n\x13\x66lorin.inventory.v1B\x0eInventoryProtoP\x01Z5florin.example/gen/go/florin/inventory/v1;inventoryv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'florin.inventory.v1.inventory_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\023florin.inventory.v1B\016InventoryProtoP\001Z5florin.example/gen/go/florin/inventory/v1;inventoryv1'
   _globals['_PRODUCT']._serialized_start=94
   _globals['_PRODUCT']._serialized_end=373
 # @@protoc_insertion_point(module_scope)

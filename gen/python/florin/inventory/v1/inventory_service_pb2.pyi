@@ -93,7 +93,7 @@ class ListProductsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     MERCHANT_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Products a page, 1 to 100; 20 if not set."""
+    """Products per page, 1 to 100; 20 if not set."""
     page_token: _builtins.str
     """`next_page_token` of the page before; opaque, signed, bound to the filters."""
     merchant_id: _builtins.str
@@ -177,7 +177,7 @@ Global___AdjustStockRequest: _TypeAlias = AdjustStockRequest  # noqa: Y015
 
 @_typing.final
 class BatchGetProductsRequest(_message.Message):
-    """Which products the prices are wanted of."""
+    """The products whose prices are wanted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from florin.common.v1 import options_pb2 as florin_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$florin/ledger/v1/ledger_events.proto\x12\x10\x66lorin.ledger.v1\x1a\x1e\x66lorin/common/v1/options.proto\"m\n\rJournalPosted\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x12\n\npayment_id\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t:\x14\xb2\xd4\x18\x10\n\x0ejournal.postedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$florin/ledger/v1/ledger_events.proto\x12\x10\x66lorin.ledger.v1\x1a\x1e\x66lorin/common/v1/options.proto\"m\n\rJournalPosted\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x12\n\npayment_id\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t:\x14\xb2\xd4\x18\x10\n\x0ejournal.postedBX\n\x10\x66lorin.ledger.v1B\x11LedgerEventsProtoP\x01Z/florin.example/gen/go/florin/ledger/v1;ledgerv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'florin.ledger.v1.ledger_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\020florin.ledger.v1B\021LedgerEventsProtoP\001Z/florin.example/gen/go/florin/ledger/v1;ledgerv1'
   _globals['_JOURNALPOSTED']._loaded_options = None
   _globals['_JOURNALPOSTED']._serialized_options = b'\262\324\030\020\n\016journal.posted'
   _globals['_JOURNALPOSTED']._serialized_start=90

@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66lorin/ledger/v1/ledger.proto\x12\x10\x66lorin.ledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x01\n\x07Journal\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0c\x62usiness_key\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x11\n\treference\x18\x04 \x01(\t\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x07\x65ntries\x18\x06 \x03(\x0b\x32\x17.florin.ledger.v1.Entry\x12\x10\n\x08\x63orrects\x18\x07 \x01(\t\"(\n\x05\x45ntry\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\"Q\n\x07\x42\x61lance\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x10\n\x08\x63urrency\x18\x02 \x01(\t\x12\x0e\n\x06posted\x18\x03 \x01(\x03\x12\x13\n\x0b\x65ntry_count\x18\x04 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66lorin/ledger/v1/ledger.proto\x12\x10\x66lorin.ledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x01\n\x07Journal\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0c\x62usiness_key\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x11\n\treference\x18\x04 \x01(\t\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x07\x65ntries\x18\x06 \x03(\x0b\x32\x17.florin.ledger.v1.Entry\x12\x10\n\x08\x63orrects\x18\x07 \x01(\t\"(\n\x05\x45ntry\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\"Q\n\x07\x42\x61lance\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x10\n\x08\x63urrency\x18\x02 \x01(\t\x12\x0e\n\x06posted\x18\x03 \x01(\x03\x12\x13\n\x0b\x65ntry_count\x18\x04 \x01(\x03\x42R\n\x10\x66lorin.ledger.v1B\x0bLedgerProtoP\x01Z/florin.example/gen/go/florin/ledger/v1;ledgerv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'florin.ledger.v1.ledger_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\020florin.ledger.v1B\013LedgerProtoP\001Z/florin.example/gen/go/florin/ledger/v1;ledgerv1'
   _globals['_JOURNAL']._serialized_start=85
   _globals['_JOURNAL']._serialized_end=273
   _globals['_ENTRY']._serialized_start=275

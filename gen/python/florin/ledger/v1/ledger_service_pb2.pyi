@@ -53,7 +53,7 @@ class PostJournalsResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___PostingResult]:
-        """One result a journal, in the order of the request."""
+        """One result per journal, in the order of the request."""
 
     def __init__(
         self,

@@ -27,13 +27,14 @@ from florin.common.v1 import options_pb2 as florin_dot_common_dot_v1_dot_options
 from florin.notification.v1 import notification_pb2 as florin_dot_notification_dot_v1_dot_notification__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1florin/notification/v1/notification_service.proto\x12\x16\x66lorin.notification.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x66lorin/common/v1/options.proto\x1a)florin/notification/v1/notification.proto\"4\n\x15ListDeliveriesRequest\x12\x1b\n\x08order_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"N\n\x16ListDeliveriesResponse\x12\x34\n\ndeliveries\x18\x01 \x03(\x0b\x32 .florin.notification.v1.Delivery2\x8f\x01\n\x13NotificationService\x12x\n\x0eListDeliveries\x12-.florin.notification.v1.ListDeliveriesRequest\x1a..florin.notification.v1.ListDeliveriesResponse\"\x07\xaa\xd4\x18\x03\n\x01\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1florin/notification/v1/notification_service.proto\x12\x16\x66lorin.notification.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x66lorin/common/v1/options.proto\x1a)florin/notification/v1/notification.proto\"4\n\x15ListDeliveriesRequest\x12\x1b\n\x08order_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"N\n\x16ListDeliveriesResponse\x12\x34\n\ndeliveries\x18\x01 \x03(\x0b\x32 .florin.notification.v1.Delivery2\x8f\x01\n\x13NotificationService\x12x\n\x0eListDeliveries\x12-.florin.notification.v1.ListDeliveriesRequest\x1a..florin.notification.v1.ListDeliveriesResponse\"\x07\xaa\xd4\x18\x03\n\x01\x03\x42q\n\x16\x66lorin.notification.v1B\x18NotificationServiceProtoP\x01Z;florin.example/gen/go/florin/notification/v1;notificationv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'florin.notification.v1.notification_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\026florin.notification.v1B\030NotificationServiceProtoP\001Z;florin.example/gen/go/florin/notification/v1;notificationv1'
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['order_id']._loaded_options = None
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['ListDeliveries']._loaded_options = None

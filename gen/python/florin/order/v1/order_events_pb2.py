@@ -26,13 +26,14 @@ from florin.common.v1 import charge_pb2 as florin_dot_common_dot_v1_dot_charge__
 from florin.common.v1 import options_pb2 as florin_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"florin/order/v1/order_events.proto\x12\x0f\x66lorin.order.v1\x1a\x1d\x66lorin/common/v1/charge.proto\x1a\x1e\x66lorin/common/v1/options.proto\"\xa5\x01\n\x0bOrderPlaced\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12*\n\x05lines\x18\x03 \x03(\x0b\x32\x1b.florin.common.v1.StockLine\x12\x33\n\x06\x63harge\x18\x04 \x01(\x0b\x32#.florin.common.v1.ChargeInstruction:\x12\xb2\xd4\x18\x0e\n\x0corder.placed\"\xbf\x01\n\x0eOrderCompleted\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x12\n\npayment_id\x18\x03 \x01(\t\x12\x33\n\x06\x63harge\x18\x04 \x01(\x0b\x32#.florin.common.v1.ChargeInstruction\x12*\n\x05lines\x18\x05 \x03(\x0b\x32\x1b.florin.common.v1.StockLine:\x15\xb2\xd4\x18\x11\n\x0forder.completed\"\x89\x01\n\x0bOrderFailed\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x33\n\x06\x63harge\x18\x04 \x01(\x0b\x32#.florin.common.v1.ChargeInstruction:\x12\xb2\xd4\x18\x0e\n\x0corder.failedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"florin/order/v1/order_events.proto\x12\x0f\x66lorin.order.v1\x1a\x1d\x66lorin/common/v1/charge.proto\x1a\x1e\x66lorin/common/v1/options.proto\"\xa5\x01\n\x0bOrderPlaced\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12*\n\x05lines\x18\x03 \x03(\x0b\x32\x1b.florin.common.v1.StockLine\x12\x33\n\x06\x63harge\x18\x04 \x01(\x0b\x32#.florin.common.v1.ChargeInstruction:\x12\xb2\xd4\x18\x0e\n\x0corder.placed\"\xbf\x01\n\x0eOrderCompleted\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x12\n\npayment_id\x18\x03 \x01(\t\x12\x33\n\x06\x63harge\x18\x04 \x01(\x0b\x32#.florin.common.v1.ChargeInstruction\x12*\n\x05lines\x18\x05 \x03(\x0b\x32\x1b.florin.common.v1.StockLine:\x15\xb2\xd4\x18\x11\n\x0forder.completed\"\x89\x01\n\x0bOrderFailed\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x33\n\x06\x63harge\x18\x04 \x01(\x0b\x32#.florin.common.v1.ChargeInstruction:\x12\xb2\xd4\x18\x0e\n\x0corder.failedBT\n\x0f\x66lorin.order.v1B\x10OrderEventsProtoP\x01Z-florin.example/gen/go/florin/order/v1;orderv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'florin.order.v1.order_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\017florin.order.v1B\020OrderEventsProtoP\001Z-florin.example/gen/go/florin/order/v1;orderv1'
   _globals['_ORDERPLACED']._loaded_options = None
   _globals['_ORDERPLACED']._serialized_options = b'\262\324\030\016\n\014order.placed'
   _globals['_ORDERCOMPLETED']._loaded_options = None

@@ -142,7 +142,7 @@ class ListOrdersRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Orders a page, 1 to 100; 20 if not set."""
+    """Orders per page, 1 to 100; 20 if not set."""
     page_token: _builtins.str
     """`next_page_token` of the page before; opaque, signed, bound to the filters."""
     status: _order_pb2.Order.Status.ValueType

@@ -104,7 +104,7 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetOrderTimeline(self, request, context):
-        """Tells each step of an order's way, oldest first. Errors: NOT_FOUND.
+        """Lists the steps of an order's way, oldest first. Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -54,7 +54,7 @@ class OrderServiceStub:
     these are server-sent events. Errors: NOT_FOUND.
     """
     GetOrderTimeline: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderTimelineRequest, _order_service_pb2.OrderTimeline]
-    """Tells each step of an order's way, oldest first. Errors: NOT_FOUND."""
+    """Lists the steps of an order's way, oldest first. Errors: NOT_FOUND."""
 
 @_typing.type_check_only
 class OrderServiceAsyncStub(OrderServiceStub):
@@ -81,7 +81,7 @@ class OrderServiceAsyncStub(OrderServiceStub):
     these are server-sent events. Errors: NOT_FOUND.
     """
     GetOrderTimeline: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderTimelineRequest, _order_service_pb2.OrderTimeline]  # type: ignore[assignment]
-    """Tells each step of an order's way, oldest first. Errors: NOT_FOUND."""
+    """Lists the steps of an order's way, oldest first. Errors: NOT_FOUND."""
 
 class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     """Takes checkouts and tells what became of them."""
@@ -135,6 +135,6 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.GetOrderTimelineRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.OrderTimeline, _abc.Awaitable[_order_service_pb2.OrderTimeline]]:
-        """Tells each step of an order's way, oldest first. Errors: NOT_FOUND."""
+        """Lists the steps of an order's way, oldest first. Errors: NOT_FOUND."""
 
 def add_OrderServiceServicer_to_server(servicer: OrderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

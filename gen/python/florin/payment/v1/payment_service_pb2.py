@@ -29,13 +29,14 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'florin/payment/v1/payment_service.proto\x12\x11\x66lorin.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x66lorin/common/v1/options.proto\x1a\x1f\x66lorin/payment/v1/payment.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"*\n\x11GetPaymentRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"1\n\x1cReceiveStripeWebhookResponse\x12\x11\n\tduplicate\x18\x01 \x01(\x08\x32\x84\x01\n\x0ePaymentService\x12r\n\nGetPayment\x12$.florin.payment.v1.GetPaymentRequest\x1a\x1a.florin.payment.v1.Payment\"\"\xaa\xd4\x18\x05\n\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/payments/{id}2\x97\x01\n\x0eWebhookService\x12\x84\x01\n\x14ReceiveStripeWebhook\x12\x14.google.api.HttpBody\x1a/.florin.payment.v1.ReceiveStripeWebhookResponse\"%\x90\x02\x02\xaa\xd4\x18\x00\x82\xd3\xe4\x93\x02\x18\"\x13/v1/webhooks/stripe:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'florin/payment/v1/payment_service.proto\x12\x11\x66lorin.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x66lorin/common/v1/options.proto\x1a\x1f\x66lorin/payment/v1/payment.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"*\n\x11GetPaymentRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"1\n\x1cReceiveStripeWebhookResponse\x12\x11\n\tduplicate\x18\x01 \x01(\x08\x32\x84\x01\n\x0ePaymentService\x12r\n\nGetPayment\x12$.florin.payment.v1.GetPaymentRequest\x1a\x1a.florin.payment.v1.Payment\"\"\xaa\xd4\x18\x05\n\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/payments/{id}2\x97\x01\n\x0eWebhookService\x12\x84\x01\n\x14ReceiveStripeWebhook\x12\x14.google.api.HttpBody\x1a/.florin.payment.v1.ReceiveStripeWebhookResponse\"%\x90\x02\x02\xaa\xd4\x18\x00\x82\xd3\xe4\x93\x02\x18\"\x13/v1/webhooks/stripe:\x01*B]\n\x11\x66lorin.payment.v1B\x13PaymentServiceProtoP\x01Z1florin.example/gen/go/florin/payment/v1;paymentv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'florin.payment.v1.payment_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\021florin.payment.v1B\023PaymentServiceProtoP\001Z1florin.example/gen/go/florin/payment/v1;paymentv1'
   _globals['_GETPAYMENTREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_GETPAYMENTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_PAYMENTSERVICE'].methods_by_name['GetPayment']._loaded_options = None

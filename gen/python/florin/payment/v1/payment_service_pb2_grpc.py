@@ -126,7 +126,7 @@ class WebhookServiceServicer:
 
     def ReceiveStripeWebhook(self, request, context):
         """Takes one Stripe event: the exact bytes of the body, with the signature in the metadata
-        `stripe-signature`. Answers as soon as the event is stored; an event that was seen before, by its id,
+        `stripe-signature`. Answers once the event is stored and applied; an event that was seen before, by its id,
         is acknowledged and changes nothing. Errors: INVALID_ARGUMENT (`WEBHOOK_SIGNATURE_INVALID`) for a forged,
         stale or unreadable event; nothing is stored then.
         """

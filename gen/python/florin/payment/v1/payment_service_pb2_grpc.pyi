@@ -68,7 +68,7 @@ class WebhookServiceStub:
     def __new__(cls, channel: _aio.Channel) -> WebhookServiceAsyncStub: ...
     ReceiveStripeWebhook: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _payment_service_pb2.ReceiveStripeWebhookResponse]
     """Takes one Stripe event: the exact bytes of the body, with the signature in the metadata
-    `stripe-signature`. Answers as soon as the event is stored; an event that was seen before, by its id,
+    `stripe-signature`. Answers once the event is stored and applied; an event that was seen before, by its id,
     is acknowledged and changes nothing. Errors: INVALID_ARGUMENT (`WEBHOOK_SIGNATURE_INVALID`) for a forged,
     stale or unreadable event; nothing is stored then.
     """
@@ -80,7 +80,7 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReceiveStripeWebhook: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _payment_service_pb2.ReceiveStripeWebhookResponse]  # type: ignore[assignment]
     """Takes one Stripe event: the exact bytes of the body, with the signature in the metadata
-    `stripe-signature`. Answers as soon as the event is stored; an event that was seen before, by its id,
+    `stripe-signature`. Answers once the event is stored and applied; an event that was seen before, by its id,
     is acknowledged and changes nothing. Errors: INVALID_ARGUMENT (`WEBHOOK_SIGNATURE_INVALID`) for a forged,
     stale or unreadable event; nothing is stored then.
     """
@@ -95,7 +95,7 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_payment_service_pb2.ReceiveStripeWebhookResponse, _abc.Awaitable[_payment_service_pb2.ReceiveStripeWebhookResponse]]:
         """Takes one Stripe event: the exact bytes of the body, with the signature in the metadata
-        `stripe-signature`. Answers as soon as the event is stored; an event that was seen before, by its id,
+        `stripe-signature`. Answers once the event is stored and applied; an event that was seen before, by its id,
         is acknowledged and changes nothing. Errors: INVALID_ARGUMENT (`WEBHOOK_SIGNATURE_INVALID`) for a forged,
         stale or unreadable event; nothing is stored then.
         """
