@@ -19,7 +19,7 @@ Replicas = Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
 if TYPE_CHECKING:
     _OfProcesses = BaseSettings
 else:
-    # Two fields for each process of the roster: `order_port`, `replicas_order`.
+    # Two fields for each process of the roster: its port, and how many replicas it has.
     _OfProcesses = create_model(
         "_OfProcesses",
         __base__=BaseSettings,

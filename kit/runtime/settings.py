@@ -64,7 +64,7 @@ class ContextSettings(BaseSettings):
 
 
 def read(kind: type[S], name: str) -> S:
-    """Return settings from the environment: `FLORIN_<NAME>_X` before `FLORIN_X`.
+    """Return settings from the environment: what names the context or process comes before what names none.
 
     Raises:
         ValidationError: one of them cannot be used, or is missing.

@@ -31,7 +31,7 @@ from psp_sim.stripe.signature import HEADERS, Signer
 from psp_sim.stripe.tokens import TOKENS
 from psp_sim.webhooks import Courier
 
-# What `pm_sim_slow` waits: longer than any sensible caller.
+# What a slow card waits: longer than any sensible caller.
 SLOW_S: Final = 10.0
 # Stripe's limit.
 MAX_KEY_LENGTH: Final = 255

@@ -17,6 +17,7 @@ from google.protobuf.descriptor import FileDescriptor
 
 from florin_cli.__main__ import build
 from kit.messaging.events import EventType, event_type
+from roster import ROSTER
 from tests.contract.prose.passages import files_below, is_prose, is_written, without_comments
 from tests.contract.prose.python import FILLED_IN, Python, read_python
 from tools.reference import settings
@@ -109,7 +110,9 @@ class Known:
         """Environment variables that some class of settings reads."""
         sections = settings.sections().values()
         read = {each.variable for section in sections for each in section}
-        return frozenset(read | {word for word in self.words if word.startswith("FLORIN_")})
+        # Where one process hosts several contexts, a variable may name the one it is meant for.
+        named = {name.replace("FLORIN_", f"FLORIN_{c.name.upper()}_", 1) for name in read for c in ROSTER}
+        return frozenset(read | named | {word for word in self.words if word.startswith("FLORIN_")})
 
     @cached_property
     def targets(self) -> frozenset[str]:
