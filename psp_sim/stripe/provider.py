@@ -54,38 +54,18 @@ _FAILURES: Final[Mapping[Failure, Callable[[], ApiError]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of the API, as its caller has sent it."""
+    """A request under the id that its caller is told."""
 
     id: str
-    method: str
-    path: str
-    query: str
-    body: str
-    authorization: str
+    request: Request
     idempotency_key: str | None
-    version: str
-
-    @classmethod
-    def of(cls, request: Request) -> "Call":
-        """Return a request under a new id."""
-        headers = request.headers
-        return cls(
-            id=random_id("req"),
-            method=request.method,
-            path=request.path,
-            query=request.query,
-            body=request.body,
-            authorization=headers.get("Authorization", ""),
-            idempotency_key=headers.get("Idempotency-Key") or None,
-            version=headers.get("Stripe-Version", API_VERSION),
-        )
 
     def reply(self, status: int, body: bytes, *, repeats: str = "") -> Reply:
         """Return the answer; `repeats` is the id of the call whose answer it repeats."""
         headers = {
             "Content-Type": "application/json",
             "Request-Id": self.id,
-            "Stripe-Version": self.version,
+            "Stripe-Version": self.request.headers.get("Stripe-Version", API_VERSION),
         }
         if self.idempotency_key is not None:
             headers["Idempotency-Key"] = self.idempotency_key
@@ -148,13 +128,13 @@ class StripeProvider:
 
     async def handle(self, request: Request) -> Reply | NoAnswer:
         """Return the answer to one API call."""
-        call = Call.of(request)
+        call = Call(random_id("req"), request, request.headers.get("Idempotency-Key") or None)
         try:
-            self._keys.check(call.authorization)
+            self._keys.check(request.headers.get("Authorization", ""))
             failure = self.faults.failure()
             if failure is not None:
                 raise _FAILURES[failure]()
-            endpoint, row_id = endpoints.match(call.method, call.path)
+            endpoint, row_id = endpoints.match(request.method, request.path)
             if isinstance(endpoint, Command):
                 reply = await self._command(endpoint, row_id, call)
             else:
@@ -206,17 +186,18 @@ class StripeProvider:
         }
 
     async def _query(self, query: Query, row_id: str, call: Call) -> Reply:
-        params = forms.parse(call.query)
+        params = forms.parse(call.request.query)
         forms.only(params, query.params)
         await self._wait()
         unit = self._unit()
         found = query.run(self.store, params, row_id)
-        document = _list(unit, found, call.path) if isinstance(found, Page) else unit.document(found)
+        document = _list(unit, found, call.request.path) if isinstance(found, Page) else unit.document(found)
         expand(document, forms.words(params, "expand"), unit.resolve)
         return call.reply(200, orjson.dumps(document))
 
     async def _command(self, command: Command, row_id: str, call: Call) -> Reply | NoAnswer:
-        params = forms.parse(call.body)
+        request = call.request
+        params = forms.parse(request.body)
         forms.only(params, command.params)
         key = call.idempotency_key
         if key is not None and len(key) > MAX_KEY_LENGTH:
@@ -226,7 +207,7 @@ class StripeProvider:
             key = None
         if key is None:
             return await self._execute(command, row_id, params, call, fingerprint="")
-        fingerprint = idempotency.fingerprint(call.method, call.path, call.body)
+        fingerprint = idempotency.fingerprint(request.method, request.path, request.body)
         answer = self._running.begin(key, fingerprint, int(time.time()))
         if answer is not None:
             return call.reply(answer.status, answer.body, repeats=answer.request_id)
