@@ -47,14 +47,27 @@ def test_a_request_becomes_a_checkout_of_its_caller() -> None:
     assert checkout.trail is TRAIL
 
 
-@pytest.mark.parametrize("token", ["pm_card_visa", "pm_1", "M5N7TQ4TG5PFWR50", "8_x_8", "a" * 83])
+@pytest.mark.parametrize(
+    "token", ["pm_card_visa", "pm_1", "tok_visa", "stored_M5N7TQ4TG5PFWR50", "card_" + "a" * 80]
+)
 def test_a_payment_method_is_named_by_the_token_of_whichever_psp(token: str) -> None:
     protovalidate.validate(request(payment_method_id=token))
 
 
 @pytest.mark.parametrize(
     "token",
-    ["", "pm_", "a" * 84, "pm_card visa", "pm_card_vis\u00e4", "pm-1", "pm_card_visa\n", *CARD_NUMBERS],
+    [
+        "",
+        "pm_",
+        "visa",
+        "Pm_1",
+        "pm_" + "a" * 81,
+        "pm_card visa",
+        "pm_card_vis\u00e4",
+        "pm-1",
+        "pm_card_visa\n",
+        *CARD_NUMBERS,
+    ],
 )
 def test_what_can_be_no_token_is_refused_at_the_door(token: str) -> None:
     with pytest.raises(protovalidate.ValidationError) as refused:

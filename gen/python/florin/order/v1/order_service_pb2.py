@@ -29,7 +29,7 @@ from florin.order.v1 import order_pb2 as florin_dot_order_dot_v1_dot_order__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#florin/order/v1/order_service.proto\x12\x0f\x66lorin.order.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1d\x66lorin/common/v1/charge.proto\x1a\x1e\x66lorin/common/v1/options.proto\x1a\x1b\x66lorin/order/v1/order.proto\x1a\x1cgoogle/api/annotations.proto\"\xec\x05\n\x15\x43reateCheckoutRequest\x12\x34\n\x0bmerchant_id\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^mer_[A-Za-z0-9_]{1,60}$\x12\x97\x01\n\x05items\x18\x02 \x03(\x0b\x32\x1b.florin.common.v1.StockLineBk\xbaHh\x92\x01\x04\x08\x01\x10\x64\xba\x01^\n\x10items.unique_sku\x12-each sku may appear once; add up its quantity\x1a\x1bthis.map(i, i.sku).unique()\x12#\n\x08\x63urrency\x18\x03 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[A-Z]{3}$\x12\x44\n\x11payment_method_id\x18\x04 \x01(\tB)\xbaH&r$\x10\x04\x18S2\x1e^[0-9_]*[A-Za-z][A-Za-z0-9_]*$\x12+\n\x15\x65xpected_total_amount\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00H\x00\x88\x01\x01\x12\x32\n\x10shipping_address\x18\x06 \x01(\x0b\x32\x18.florin.order.v1.Address\x12\x65\n\x0b\x61ttribution\x18\x07 \x03(\x0b\x32\x37.florin.order.v1.CreateCheckoutRequest.AttributionEntryB\x17\xbaH\x14\x9a\x01\x11\x10\x14\"\x06r\x04\x10\x01\x18@*\x05r\x03\x18\xc8\x01\x12\x41\n\x0e\x63\x61pture_method\x18\x08 \x01(\x0e\x32\x1f.florin.common.v1.CaptureMethodB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12!\n\rreceipt_email\x18\t \x01(\tB\n\xbaH\x07r\x02`\x01\xd8\x01\x01\x12\x1c\n\nrequest_id\x18\n \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x1a\x32\n\x10\x41ttributionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x18\n\x16_expected_total_amount\"(\n\x0fGetOrderRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"\x88\x01\n\x11ListOrdersRequest\x12\x1c\n\tpage_size\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x37\n\x06status\x18\x03 \x01(\x0e\x32\x1d.florin.order.v1.Order.StatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\"U\n\x12ListOrdersResponse\x12&\n\x06orders\x18\x01 \x03(\x0b\x32\x16.florin.order.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"*\n\x11WatchOrderRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"0\n\x17GetOrderTimelineRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"O\n\rOrderTimeline\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12,\n\x05steps\x18\x02 \x03(\x0b\x32\x1d.florin.order.v1.TimelineStep2\xdd\x04\n\x0cOrderService\x12s\n\x0e\x43reateCheckout\x12&.florin.order.v1.CreateCheckoutRequest\x1a\x16.florin.order.v1.Order\"!\xaa\xd4\x18\x05\n\x01\x01\x10\x01\x82\xd3\xe4\x93\x02\x12\"\r/v1/checkouts:\x01*\x12\x66\n\x08GetOrder\x12 .florin.order.v1.GetOrderRequest\x1a\x16.florin.order.v1.Order\" \xaa\xd4\x18\x05\n\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/orders/{id}\x12r\n\nListOrders\x12\".florin.order.v1.ListOrdersRequest\x1a#.florin.order.v1.ListOrdersResponse\"\x1b\xaa\xd4\x18\x05\n\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/orders\x12r\n\nWatchOrder\x12\".florin.order.v1.WatchOrderRequest\x1a\x16.florin.order.v1.Order\"&\xaa\xd4\x18\x05\n\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/orders/{id}:watch0\x01\x12\x87\x01\n\x10GetOrderTimeline\x12(.florin.order.v1.GetOrderTimelineRequest\x1a\x1e.florin.order.v1.OrderTimeline\")\xaa\xd4\x18\x05\n\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/orders/{id}/timelineBU\n\x0f\x66lorin.order.v1B\x11OrderServiceProtoP\x01Z-florin.example/gen/go/florin/order/v1;orderv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#florin/order/v1/order_service.proto\x12\x0f\x66lorin.order.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1d\x66lorin/common/v1/charge.proto\x1a\x1e\x66lorin/common/v1/options.proto\x1a\x1b\x66lorin/order/v1/order.proto\x1a\x1cgoogle/api/annotations.proto\"\xea\x05\n\x15\x43reateCheckoutRequest\x12\x34\n\x0bmerchant_id\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^mer_[A-Za-z0-9_]{1,60}$\x12\x97\x01\n\x05items\x18\x02 \x03(\x0b\x32\x1b.florin.common.v1.StockLineBk\xbaHh\x92\x01\x04\x08\x01\x10\x64\xba\x01^\n\x10items.unique_sku\x12-each sku may appear once; add up its quantity\x1a\x1bthis.map(i, i.sku).unique()\x12#\n\x08\x63urrency\x18\x03 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[A-Z]{3}$\x12\x42\n\x11payment_method_id\x18\x04 \x01(\tB\'\xbaH$r\"2 ^[a-z]{2,10}_[A-Za-z0-9_]{1,80}$\x12+\n\x15\x65xpected_total_amount\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00H\x00\x88\x01\x01\x12\x32\n\x10shipping_address\x18\x06 \x01(\x0b\x32\x18.florin.order.v1.Address\x12\x65\n\x0b\x61ttribution\x18\x07 \x03(\x0b\x32\x37.florin.order.v1.CreateCheckoutRequest.AttributionEntryB\x17\xbaH\x14\x9a\x01\x11\x10\x14\"\x06r\x04\x10\x01\x18@*\x05r\x03\x18\xc8\x01\x12\x41\n\x0e\x63\x61pture_method\x18\x08 \x01(\x0e\x32\x1f.florin.common.v1.CaptureMethodB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12!\n\rreceipt_email\x18\t \x01(\tB\n\xbaH\x07r\x02`\x01\xd8\x01\x01\x12\x1c\n\nrequest_id\x18\n \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x1a\x32\n\x10\x41ttributionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x18\n\x16_expected_total_amount\"(\n\x0fGetOrderRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"\x88\x01\n\x11ListOrdersRequest\x12\x1c\n\tpage_size\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x37\n\x06status\x18\x03 \x01(\x0e\x32\x1d.florin.order.v1.Order.StatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\"U\n\x12ListOrdersResponse\x12&\n\x06orders\x18\x01 \x03(\x0b\x32\x16.florin.order.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"*\n\x11WatchOrderRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"0\n\x17GetOrderTimelineRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"O\n\rOrderTimeline\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12,\n\x05steps\x18\x02 \x03(\x0b\x32\x1d.florin.order.v1.TimelineStep2\xdd\x04\n\x0cOrderService\x12s\n\x0e\x43reateCheckout\x12&.florin.order.v1.CreateCheckoutRequest\x1a\x16.florin.order.v1.Order\"!\xaa\xd4\x18\x05\n\x01\x01\x10\x01\x82\xd3\xe4\x93\x02\x12\"\r/v1/checkouts:\x01*\x12\x66\n\x08GetOrder\x12 .florin.order.v1.GetOrderRequest\x1a\x16.florin.order.v1.Order\" \xaa\xd4\x18\x05\n\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/orders/{id}\x12r\n\nListOrders\x12\".florin.order.v1.ListOrdersRequest\x1a#.florin.order.v1.ListOrdersResponse\"\x1b\xaa\xd4\x18\x05\n\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/orders\x12r\n\nWatchOrder\x12\".florin.order.v1.WatchOrderRequest\x1a\x16.florin.order.v1.Order\"&\xaa\xd4\x18\x05\n\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/orders/{id}:watch0\x01\x12\x87\x01\n\x10GetOrderTimeline\x12(.florin.order.v1.GetOrderTimelineRequest\x1a\x1e.florin.order.v1.OrderTimeline\")\xaa\xd4\x18\x05\n\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/orders/{id}/timelineBU\n\x0f\x66lorin.order.v1B\x11OrderServiceProtoP\x01Z-florin.example/gen/go/florin/order/v1;orderv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,7 +46,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATECHECKOUTREQUEST'].fields_by_name['currency']._loaded_options = None
   _globals['_CREATECHECKOUTREQUEST'].fields_by_name['currency']._serialized_options = b'\272H\016r\0142\n^[A-Z]{3}$'
   _globals['_CREATECHECKOUTREQUEST'].fields_by_name['payment_method_id']._loaded_options = None
-  _globals['_CREATECHECKOUTREQUEST'].fields_by_name['payment_method_id']._serialized_options = b'\272H&r$\020\004\030S2\036^[0-9_]*[A-Za-z][A-Za-z0-9_]*$'
+  _globals['_CREATECHECKOUTREQUEST'].fields_by_name['payment_method_id']._serialized_options = b'\272H$r\"2 ^[a-z]{2,10}_[A-Za-z0-9_]{1,80}$'
   _globals['_CREATECHECKOUTREQUEST'].fields_by_name['expected_total_amount']._loaded_options = None
   _globals['_CREATECHECKOUTREQUEST'].fields_by_name['expected_total_amount']._serialized_options = b'\272H\004\"\002 \000'
   _globals['_CREATECHECKOUTREQUEST'].fields_by_name['attribution']._loaded_options = None
@@ -80,21 +80,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDERSERVICE'].methods_by_name['GetOrderTimeline']._loaded_options = None
   _globals['_ORDERSERVICE'].methods_by_name['GetOrderTimeline']._serialized_options = b'\252\324\030\005\n\003\001\002\003\202\323\344\223\002\032\022\030/v1/orders/{id}/timeline'
   _globals['_CREATECHECKOUTREQUEST']._serialized_start=208
-  _globals['_CREATECHECKOUTREQUEST']._serialized_end=956
-  _globals['_CREATECHECKOUTREQUEST_ATTRIBUTIONENTRY']._serialized_start=880
-  _globals['_CREATECHECKOUTREQUEST_ATTRIBUTIONENTRY']._serialized_end=930
-  _globals['_GETORDERREQUEST']._serialized_start=958
-  _globals['_GETORDERREQUEST']._serialized_end=998
-  _globals['_LISTORDERSREQUEST']._serialized_start=1001
-  _globals['_LISTORDERSREQUEST']._serialized_end=1137
-  _globals['_LISTORDERSRESPONSE']._serialized_start=1139
-  _globals['_LISTORDERSRESPONSE']._serialized_end=1224
-  _globals['_WATCHORDERREQUEST']._serialized_start=1226
-  _globals['_WATCHORDERREQUEST']._serialized_end=1268
-  _globals['_GETORDERTIMELINEREQUEST']._serialized_start=1270
-  _globals['_GETORDERTIMELINEREQUEST']._serialized_end=1318
-  _globals['_ORDERTIMELINE']._serialized_start=1320
-  _globals['_ORDERTIMELINE']._serialized_end=1399
-  _globals['_ORDERSERVICE']._serialized_start=1402
-  _globals['_ORDERSERVICE']._serialized_end=2007
+  _globals['_CREATECHECKOUTREQUEST']._serialized_end=954
+  _globals['_CREATECHECKOUTREQUEST_ATTRIBUTIONENTRY']._serialized_start=878
+  _globals['_CREATECHECKOUTREQUEST_ATTRIBUTIONENTRY']._serialized_end=928
+  _globals['_GETORDERREQUEST']._serialized_start=956
+  _globals['_GETORDERREQUEST']._serialized_end=996
+  _globals['_LISTORDERSREQUEST']._serialized_start=999
+  _globals['_LISTORDERSREQUEST']._serialized_end=1135
+  _globals['_LISTORDERSRESPONSE']._serialized_start=1137
+  _globals['_LISTORDERSRESPONSE']._serialized_end=1222
+  _globals['_WATCHORDERREQUEST']._serialized_start=1224
+  _globals['_WATCHORDERREQUEST']._serialized_end=1266
+  _globals['_GETORDERTIMELINEREQUEST']._serialized_start=1268
+  _globals['_GETORDERTIMELINEREQUEST']._serialized_end=1316
+  _globals['_ORDERTIMELINE']._serialized_start=1318
+  _globals['_ORDERTIMELINE']._serialized_end=1397
+  _globals['_ORDERSERVICE']._serialized_start=1400
+  _globals['_ORDERSERVICE']._serialized_end=2005
 # @@protoc_insertion_point(module_scope)

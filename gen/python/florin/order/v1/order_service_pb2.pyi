@@ -61,8 +61,9 @@ class CreateCheckoutRequest(_message.Message):
     currency: _builtins.str
     """ISO 4217 code in upper case. Every product must be sold in it."""
     payment_method_id: _builtins.str
-    """The PSP's token of the payment method, e.g. `pm_card_visa`: 4 to 83 letters, digits and underscores, not
-    digits only. Never a card number. A token that the PSP does not know fails the order (`rejected_by_psp`).
+    """The PSP's token of the payment method, e.g. `pm_card_visa`: its kind in 2 to 10 lower-case letters, an
+    underscore, 1 to 80 letters, digits and underscores. Never a card number. A token that the PSP does not
+    know fails the order (`rejected_by_psp`).
     """
     expected_total_amount: _builtins.int
     """What the buyer was shown, in minor units, tax included. If it is set and differs from the server's
