@@ -17,8 +17,7 @@ _LIMITS: Final = {
     "open_s": 60,
     # A buyer may look for the bank's app for a while.
     "action_s": 3600,
-    # A bank debit is decided by the buyer's bank, which may take as long:
-    # docs.stripe.com/payments/sepa-debit.
+    # A bank debit is decided by the buyer's bank, which may take as long for SEPA's.
     "bank_s": 14 * 86_400,
 }
 # An event that frees stock is sent again after 5, 10 and 20 s if its receiver was down.

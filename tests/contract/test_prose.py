@@ -87,7 +87,7 @@ def test_a_name_that_does_not_exist_is_found(text: str, problem: str, known: Kno
         "`kit/messaging/outbox.py`, `domain/`, `<service>_events.proto`, `gen/python`, README.md",
         "`kit.messaging.pump.Pump` and `kit.messaging`",
         "`python -m order_svc serve`, `python -m <service> migrate`",
-        "`FLORIN_ORDER_PORT`, `_INVENTORY_` and `FLORIN_…`",
+        "`FLORIN_ORDER_PORT`, `FLORIN_ORDER_DATABASE_URL` and `FLORIN_…`",
         '`make demo`, `make`, `make test ARGS="-k outbox"`',
         "`florin dlq list`, `florin status [--json]`, `florin order timeline ORDER`",
         "`x-correlation-id`, `Idempotency-Key`, `Nats-Msg-Id` and `ce-id`",

@@ -21,7 +21,7 @@ _CODE: Final = frozenset({".py", ".proto", ".sql", ".yaml", ".lua"})
 # Who else may name it, each with the reason.
 ELSEWHERE: Final = {
     "payment_svc/bootstrap.py": "chooses the adapter",
-    "proof/local.py": "chooses the adapter's list",
+    "runner/access/audit.py": "chooses the adapter's list",
     "payment_svc/transport/grpc.py": "each PSP has a door of its own for its webhooks",
     "protos/florin/payment/v1/payment_service.proto": "the same door",
     "protos/florin/common/v1/charge.proto": "an example",

@@ -2,7 +2,7 @@ INSERT INTO orders (id, merchant_id, customer_id, status, lines, currency, total
     payment_method_id, receipt_email, shipping_address, attribution, payment_id, journal_id, stock_committed,
     correlation_id, traceparent, version, created_at, updated_at, ended_at)
 SELECT id, 'mer_1', 'cus_1', status, '[["mug", "Mug", 1, 1500, 239]]', 'EUR', 1500, 239,
-    'pm_1', 'buyer@example.com', '{}', '{}', payment_id, journal_id, sold,
+    'token_1', 'buyer@example.com', '{}', '{}', payment_id, journal_id, sold,
     'cor_1', '', 3, now(), now(), ended_at
 FROM (VALUES
     ('ord_open', 'PROCESSING', 'pay_1', '', false, NULL),

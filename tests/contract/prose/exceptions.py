@@ -11,6 +11,7 @@ _GRAMMAR: Final = "stands for any name of this form"
 EXCEPTIONS: Final[dict[str, str]] = {
     ".venv/bin": "made by `make env`",
     ".venv/bin/florin": "made by `make env`",
+    ".build/bin/jaeger": "made by `make jaeger`",
     "curl": _PROGRAM,
     "grep": _PROGRAM,
     "pre-commit": _PROGRAM,
@@ -38,7 +39,6 @@ EXCEPTIONS: Final[dict[str, str]] = {
     "CCY": _GRAMMAR,
     "noun.verbed": _GRAMMAR,
     "noun.verb": _GRAMMAR,
-    "FLORIN_X": _GRAMMAR,
     "<mailbox>/2025-01-31/13-05/dlv_….eml": _EXAMPLE,
     "/v1/orders/x:typo": _EXAMPLE,
     "x:typo": _EXAMPLE,

@@ -163,7 +163,7 @@ ANYWHERE: Final = (
     Rule("header", re.compile(r"(?<![\w-])x-[a-z]+(?:-[a-z]+)*\b(?!-)", re.IGNORECASE), _word),
     Rule("file", re.compile(rf"(?<![\w:/.<>@*…-])[\w-][\w./-]*\.{_SUFFIXES}\b(?![\w-])"), _path),
     Rule("folder", re.compile(r"(?<!\S)[\w.]+/(?!\S)"), _path),
-    Rule("event", re.compile(r"(?<![\w./-])(?P<noun>[a-z]+)\.(?P<verb>[a-z_]+)\b(?![(/.])"), _event),
+    Rule("event", re.compile(r"(?<![\w./-])(?P<noun>[a-z]+)\.(?!py\b)(?P<verb>[a-z_]+)\b(?![(/.])"), _event),
 )
 
 
