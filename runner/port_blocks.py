@@ -26,7 +26,9 @@ _PROCESSES: Final = tuple(ROSTER[process].name for process in ROSTER.processes)
 # The first ten are for stores and edge, then the processes with up to eight replicas each.
 _PROCESSES_OFFSET: Final = 10
 _REPLICA_STEP: Final = len(_PROCESSES)
-_BLOCK_SIZE: Final = _PROCESSES_OFFSET + MAX_REPLICAS * _REPLICA_STEP
+# Fixed, because others lock a block by its first port: checkouts with more or fewer processes must agree.
+_BLOCK_SIZE: Final = 200
+assert _PROCESSES_OFFSET + MAX_REPLICAS * _REPLICA_STEP <= _BLOCK_SIZE, "a block has too few ports"
 
 
 @contextmanager

@@ -107,8 +107,11 @@ def event_types(*messages: type[Message]) -> tuple[EventType, ...]:
 
 def events_in(module: str) -> tuple[EventType, ...]:
     """Return the contracts of the events that a generated module defines; none if there is no such module."""
-    if find_spec(module) is None:
-        return ()
+    try:
+        if find_spec(module) is None:
+            return ()
+    except ModuleNotFoundError:
+        return ()  # Not even the package that it would be in.
     generated = import_module(module)
     messages = [getattr(generated, name) for name in generated.DESCRIPTOR.message_types_by_name]
     return event_types(*(each for each in messages if _is_event(each)))

@@ -199,6 +199,16 @@ async def _refuse(call: Call, context: Context, error: Exception) -> NoReturn:
             trace_id=call.trail.trace_id,
             exc_info=error,
         )
+    elif error is not refusal:
+        # What the caller is told hides the cause; whoever looks after the system needs it.
+        log.warning(
+            "rpc.failed",
+            method=call.method,
+            code=refusal.reason,
+            correlation_id=call.trail.correlation_id,
+            trace_id=call.trail.trace_id,
+            error=repr(error),
+        )
     if not call.begun:
         await _send_metadata(call, context)
     await context.abort(grpc_code(refusal), refusal.message, trailing_metadata=trailing_metadata(refusal))

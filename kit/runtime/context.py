@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -90,8 +91,8 @@ class Runtime:
         self.scope: Callable[[Step], Any]
         self.doors: list[Callable[[], Awaitable[None]]] = []
         self._settings = settings
-        self._replays = ReplayCache(settings.redis_url)
-        self.closers: list[Callable[[], Awaitable[None]]] = [self._replays.close]
+        self._replays: ReplayCache | None = None
+        self.closers: list[Callable[[], Awaitable[None]]] = []
         self._workers: dict[str, Callable[[], Awaitable[None]]] = {}
         self.gatherers: dict[str, Gatherer[Any, Any]] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -129,6 +130,9 @@ class Runtime:
 
     def once(self, apply: Apply[C, M], response: type[M]) -> IdempotentBatch[C, M]:
         """Return a handler of keyed commands that runs `apply` as one step, each key once."""
+        if self._replays is None:
+            self._replays = ReplayCache(self._settings.redis_url)
+            self.closers.insert(0, self._replays.close)
         return IdempotentBatch(steps=self.steps, cache=self._replays, apply=apply, response=response)
 
     def worker(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
@@ -169,17 +173,24 @@ class Runtime:
         ]
 
     async def close(self) -> None:
-        """Finish what was begun and close everything, once no new work can come in by RPC."""
-        for close_door in self.doors:
-            await close_door()
+        """Finish what was begun and close everything, once no new work can come in by RPC.
+
+        Whatever fails on the way is raised at the end; all the rest is closed.
+        """
+        async with AsyncExitStack() as last_first:
+            last_first.push_async_callback(self.database.close)
+            last_first.push_async_callback(self.bus.close)
+            last_first.push_async_callback(self.outbox.forget_confirmed)
+            for closer in self.closers:
+                last_first.push_async_callback(closer)
+            last_first.push_async_callback(self._end_workers)
+            for close_door in reversed(self.doors):
+                last_first.push_async_callback(close_door)
+
+    async def _end_workers(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for closer in reversed(self.closers):
-            await closer()
-        await self.outbox.forget_confirmed()
-        await self.bus.close()
-        await self.database.close()
 
     async def _keep_running(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final, NoReturn
 
@@ -54,9 +54,21 @@ def main(roster: Roster, process: str) -> None:
 
 
 async def serve(
-    settings: ProcessSettings, port: int, contexts: Sequence[Runtime], *, until: asyncio.Event
+    settings: ProcessSettings,
+    port: int,
+    contexts: Sequence[Runtime],
+    *,
+    until: asyncio.Event,
+    started: Callable[[], None] = lambda: None,
 ) -> None:
-    """Open the contexts and answer for all of them, then finish what was begun and close."""
+    """Open the contexts and answer for all of them, then finish what was begun and close.
+
+    Contexts are closed at the same time, and one that cannot be keeps no other from it.
+
+    Args:
+        until: when to stop.
+        started: called once everything runs.
+    """
     servicers = [servicer for context in contexts for servicer in context.servicers]
     server = Server(host=settings.bind_host, port=port, servicers=servicers)
     for context in contexts:
@@ -64,12 +76,17 @@ async def serve(
     await server.start()
     for context in contexts:
         context.start()
+    started()
     log.info("service.started", contexts=[context.name for context in contexts])
     await until.wait()
     log.info("service.stopping")
     await server.stop()
-    for context in contexts:
-        await context.close()
+    closed = await asyncio.gather(*(context.close() for context in contexts), return_exceptions=True)
+    failures = [(c.name, each) for c, each in zip(contexts, closed, strict=True) if each is not None]
+    for name, failure in failures:
+        log.error("context.not_closed", context=name, exc_info=failure)
+    if failures:
+        raise failures[0][1]
     log.info("service.stopped")
 
 
@@ -80,8 +97,7 @@ async def _build_and_serve(
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stopping.set)
     built = [build(roster, context, settings) for context, settings in contexts]
-    _spare_the_collector()
-    await serve(own, port, built, until=stopping)
+    await serve(own, port, built, until=stopping, started=_spare_the_collector)
 
 
 def build(roster: Roster, context: Context, settings: ContextSettings) -> Runtime:

@@ -40,7 +40,8 @@ async def advance_orders(scope: Scope, events: Sequence[Received[Any]]) -> list[
         NotFound: an event of an order that does not exist.
         IllegalMove: an event that contradicts the order's end.
     """
-    events = [event for event in events if event.message.order_id]
+    # What is about no order is nobody's here; a capture or failure that has lost its order must not be.
+    events = [event for event in events if event.message.order_id or moves_its_order(event.message)]
     before = await scope.orders.lock([e.message.order_id for e in events if moves_its_order(e.message)])
     after = dict(before)
     steps: list[TimelineStep] = []

@@ -82,6 +82,15 @@ async def test_a_journal_that_is_about_no_order_is_nobodys_problem(counter: Coun
     assert await counter.rows("SELECT * FROM timeline WHERE order_id = ''") == []
 
 
+@pytest.mark.parametrize(
+    "lost", [PaymentCaptured(payment_id="pay_1"), posted("")], ids=["capture", "journal"]
+)
+async def test_money_that_has_lost_its_order_is_not_passed_over(counter: Counter, lost: Message) -> None:
+    await counter.when(envelope_of(lost), times=MAX_ATTEMPTS)
+    [(error,)] = await counter.rows("SELECT error FROM dead_letters")
+    assert "there is no order" in error
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_a_whole_sale_in_one_batch_in_any_order_completes_it_once(counter: Counter, seed: int) -> None:
     order_id = await counter.place()

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from proof import verdict
-from proof.audit import BOOKS, ORDERS, PAYMENTS, STOCK
+from proof.audit import BOOKS, DATABASES, ORDERS, PAYMENTS, STOCK
 from tests.integration.proof.shop import TOTAL, Shop, named, open_shop
 from tests.support.databases import ServiceDatabase
 
@@ -122,6 +122,15 @@ LIES: Final[dict[str, list[tuple[str, str, str]]]] = {
     ],
     "dead_letters": [(BOOKS, _LETTER, "mailbox full")],
 }
+
+
+@pytest.mark.parametrize("database", DATABASES)
+async def test_no_database_is_passed_over(shop: Shop, database: str) -> None:
+    await shop.run(database, _LETTER)
+    await shop.run(database, _OUTBOX)
+    failures = await shop.failures()
+    assert "mailbox full" in failures["dead_letters"]
+    assert "evt_9" in failures["nothing_stuck"]
 
 
 @pytest.mark.parametrize("check", LIES)

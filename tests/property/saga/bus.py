@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from typing import Any
+
+from google.protobuf.message import Message
 
 from kit.messaging.events import NewEvent, Received, event_type
 from roster import ROSTER
@@ -26,11 +29,13 @@ class Bus:
     Attributes:
         under_way: copies that have not arrived; a test may hand over, double or remove any of them.
         sent: all there ever was to send.
+        said: how often which kind of event was emitted about whom.
     """
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self.under_way: list[Parcel] = []
         self.sent: list[Parcel] = []
+        self.said: Counter[tuple[type[Message], str]] = Counter()
         self._clock = clock
         self._unconfirmed: dict[tuple[str, str], Parcel] = {}
         self._numbers = count(1)
@@ -46,6 +51,7 @@ class Bus:
         for event in events:
             event_id = f"evt_{next(self._numbers)}"
             received = Received(event_id, event.message, event.trail, self._clock())
+            self.said[type(event.message), event.aggregate.id] += 1
             for consumer in sorted(ROSTER.consumers[event_type(type(event.message)).name]):
                 parcel = self._unconfirmed[consumer, event_id] = Parcel(consumer, received)
                 stored.append(parcel)

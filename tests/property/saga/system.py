@@ -10,6 +10,7 @@ from functools import partial
 from itertools import count
 from typing import Any, Final, TypeVar, cast
 
+from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 from structlog.testing import capture_logs
 
 import inventory_svc.bootstrap
@@ -212,7 +213,9 @@ class System:
             assert order.status is (Status.COMPLETED if paid else Status.FAILED)
             assert paid == (self.stock.state_of(order.id) is ReservationStatus.SOLD)
             assert paid == (len(self.books.of_order(order.id)) == 1)
-            assert self.deliveries.announced[order.id] == 1, "told once how it ended"
+            ends = [self.bus.said[end, order.id] for end in (OrderCompleted, OrderFailed)]
+            assert sum(ends) == 1, "its end is announced once"
+            assert self.deliveries.announced[order.id] == 1, "its buyer is told once"
         assert +self.stock.reserved == Counter(), "an order that has ended holds nothing"
         taken = sum(intent.amount for intent in self.psp.captured())
         assert self.books.balances()["psp_clearing:stripe:EUR"] == -taken
