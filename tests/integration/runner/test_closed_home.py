@@ -106,9 +106,7 @@ def _as_a_lesser_root(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def _capabilities(process: psutil.Process) -> set[str]:
     """The capabilities a process may use."""
-    status = dict(
-        line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
-    )
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
     held = int(status["CapPrm"], 16)
     names = {1: "dac_override", 2: "dac_read_search"}
     return {names.get(bit, str(bit)) for bit in range(held.bit_length()) if held >> bit & 1}
