@@ -33,6 +33,10 @@ _LOOK_S: Final = 0.05
 # A folder in the data directory that is there even if no system ever ran in it: the demo's own.
 DEMO_FOLDER: Final = "demo"
 
+# The supervisors that this process has started. They are meant to run on; Python takes a child that is
+# forgotten while it runs for a mistake.
+_started: Final[list[subprocess.Popen[bytes]]] = []
+
 # A process that fails has usually said why in this many lines.
 _TAIL_LINES: Final = 20
 
@@ -138,7 +142,7 @@ def _spawn(settings: Settings, *, only: Sequence[str], dies_with_caller: bool) -
     if dies_with_caller:
         command = confined(command, death_signal=signal.SIGTERM)
     with (settings.logs_dir / "supervisor.log").open("ab") as log:
-        return subprocess.Popen(
+        daemon = subprocess.Popen(
             command,
             env=environment(settings),
             cwd=checkout_root(),
@@ -147,6 +151,8 @@ def _spawn(settings: Settings, *, only: Sequence[str], dies_with_caller: bool) -
             stderr=log,
             start_new_session=True,
         )
+    _started[:] = [daemon, *(each for each in _started if each.poll() is None)]
+    return daemon
 
 
 def _refuse_part(settings: Settings, found: State, *, only: Sequence[str]) -> None:

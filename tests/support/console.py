@@ -81,8 +81,8 @@ class Console:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._shell.kill()
-        self._shell.wait()
+        with self._shell:
+            self._shell.kill()
 
     def run(self, command: str) -> str:
         """Return what a command prints; fails if it prints nothing of its end in time."""

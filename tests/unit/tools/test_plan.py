@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tools.plan.house import House, Room, read_house
@@ -23,7 +23,7 @@ def house_of(imports: dict[tuple[str, str], int], lines: int = 1000, *alone: str
 
 
 HOUSES = st.dictionaries(
-    st.tuples(_NAMES, _NAMES).filter(lambda pair: pair[0] != pair[1]), st.integers(1, 99), max_size=24
+    st.tuples(_NAMES, _NAMES).filter(lambda pair: pair[0] != pair[1]), st.integers(1, 99), max_size=16
 ).map(lambda imports: house_of(imports, 1000, "shed"))
 
 
@@ -80,6 +80,7 @@ def test_who_imports_stands_above_and_what_goes_against_it_is_marked() -> None:
     assert [line.importer for line in layout.lines if line.rises] == ["ground"]
 
 
+@settings(deadline=None)
 @given(HOUSES)
 def test_every_room_has_a_place_of_its_own_and_every_line_goes_storey_by_storey(house: House) -> None:
     layout = arrange(house)
@@ -95,6 +96,7 @@ def test_every_room_has_a_place_of_its_own_and_every_line_goes_storey_by_storey(
         assert [place.storey for place in line.places] == list(range(upper.storey, lower.storey - 1, -1))
 
 
+@settings(deadline=None)
 @given(HOUSES)
 def test_the_same_house_gives_the_same_picture_and_the_picture_is_true(house: House) -> None:
     picture = draw(house, "A <house>")
