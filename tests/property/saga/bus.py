@@ -23,15 +23,19 @@ class Parcel:
 class Bus:
     """All outboxes, and what is under way between the services.
 
+    Args:
+        cast: those whom it delivers to.
+
     Attributes:
         under_way: copies that have not arrived; a test may hand over, double or remove any of them.
         sent: all there ever was to send.
     """
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
+    def __init__(self, clock: Callable[[], datetime], cast: Iterable[str]) -> None:
         self.under_way: list[Parcel] = []
         self.sent: list[Parcel] = []
         self._clock = clock
+        self._cast = frozenset(cast)
         self._unconfirmed: dict[tuple[str, str], Parcel] = {}
         self._numbers = count(1)
 
@@ -46,7 +50,7 @@ class Bus:
         for event in events:
             event_id = f"evt_{next(self._numbers)}"
             received = Received(event_id, event.message, event.trail, self._clock())
-            for consumer in sorted(ROSTER.consumers[event_type(type(event.message)).name]):
+            for consumer in sorted(self._cast & ROSTER.consumers[event_type(type(event.message)).name]):
                 parcel = self._unconfirmed[consumer, event_id] = Parcel(consumer, received)
                 stored.append(parcel)
         self.sent += stored
