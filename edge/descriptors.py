@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Final
 
 from florin.common.v1 import options_pb2
@@ -16,12 +17,20 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor, Service
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.rpc import error_details_pb2, status_pb2
 
+from kit.runtime.roster import Context
 from roster import ROSTER
 
-# Which protos a context serves, by its package.
-SERVICE_FILES: Final[dict[str, FileDescriptor]] = {
-    context.package: import_module(context.service_protos).DESCRIPTOR for context in ROSTER
-}
+
+def service_files(contexts: Iterable[Context]) -> dict[str, FileDescriptor]:
+    """Return which protos each context serves, by its package; one that only listens has none."""
+    return {
+        context.package: import_module(context.service_protos).DESCRIPTOR
+        for context in contexts
+        if find_spec(context.service_protos)
+    }
+
+
+SERVICE_FILES: Final = service_files(ROSTER)
 
 # What error answers are made of. They travel packed inside a trailer, so no RPC names them, and
 # without them Envoy cannot print the error and leaves the body out.

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from kit.messaging.bus import STREAM
 from kit.messaging.events import event_types
+from roster import ROSTER
 from tests.support.databases import ServiceDatabase, ServiceDatabases
 from tests.support.service import RecordingRuntime, wired
 from tests.support.stores import Nats, Postgres, RedisServer, Stores
@@ -25,6 +26,7 @@ class RecordingRuntimeFactory(Protocol):
         package: str,
         *,
         emits: Iterable[type[Message]] | None = None,
+        consumers: Mapping[str, frozenset[str]] = ROSTER.consumers,
         database: ServiceDatabase | None = None,
         settings: Mapping[str, Any] | None = None,
         **fakes: Any,
@@ -33,6 +35,7 @@ class RecordingRuntimeFactory(Protocol):
 
         Args:
             emits: makes it a bare runtime that emits these events, for what has no bootstrap.
+            consumers: of a bare runtime's events, by event, if they are not those of Florin.
             database: a fresh one of `package` if it is not given.
             settings: of the service, by field.
             fakes: handed to its `build`, in place of real things.
@@ -144,6 +147,7 @@ async def service_runtime(
         package: str,
         *,
         emits: Iterable[type[Message]] | None = None,
+        consumers: Mapping[str, frozenset[str]] = ROSTER.consumers,
         database: ServiceDatabase | None = None,
         settings: Mapping[str, Any] | None = None,
         **fakes: Any,
@@ -152,7 +156,7 @@ async def service_runtime(
         if emits is None:
             runtime = wired(package, url, settings or {}, **fakes)
         else:
-            runtime = RecordingRuntime(package.rpartition(".")[2], url, event_types(*emits))
+            runtime = RecordingRuntime(package.rpartition(".")[2], url, event_types(*emits), consumers)
         await runtime.database.open()
         opened.append(runtime)
         return runtime

@@ -45,7 +45,7 @@ class Context:
 
     @property
     def service_protos(self) -> str:
-        """The module generated from the protos of its RPCs."""
+        """The module generated from the protos of its RPCs; a context without any has no such module."""
         return f"florin.{self.name}.v1.{self.name}_service_pb2"
 
     @property
@@ -94,6 +94,10 @@ class Roster:
                 found[event].add(context.package)
         return {event: frozenset(packages) for event, packages in found.items()}
 
+    def named(self, name: str) -> Context:
+        """Return the context of a short name, as an event's type gives its owner."""
+        return self._by_name[name]
+
     def hosted_by(self, process: str) -> tuple[Context, ...]:
         """Return the contexts that live in a process."""
         return tuple(context for context in self.contexts if context.process == process)
@@ -101,3 +105,7 @@ class Roster:
     @cached_property
     def _by_package(self) -> dict[str, Context]:
         return {context.package: context for context in self.contexts}
+
+    @cached_property
+    def _by_name(self) -> dict[str, Context]:
+        return {context.name: context for context in self.contexts}

@@ -9,7 +9,7 @@ that search was a sixth of a service's time. This writes the array literal
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from psycopg.adapt import Dumper
@@ -28,12 +28,13 @@ _LITERALS: Final[dict[type, Callable[[Any], str]]] = {
     bool: lambda value: "t" if value else "f",
     bytes: lambda value: f'"\\\\x{value.hex()}"',
     datetime: lambda value: f'"{value.isoformat()}"',
+    date: lambda value: value.isoformat(),
     type(None): lambda _: "NULL",
 }
 
 
 class ArrayDumper(Dumper):
-    """Writes flat lists of text, integers, booleans, bytes, instants and None."""
+    """Writes flat lists of text, integers, booleans, bytes, instants, days and None."""
 
     def dump(self, obj: list[Any]) -> bytes:
         """Return the array literal.

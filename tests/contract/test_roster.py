@@ -119,8 +119,8 @@ def test_a_context_emits_exactly_the_events_of_its_protos(context: Context) -> N
 
 @pytest.mark.parametrize("context", ROSTER.contexts, ids=lambda context: context.package)
 def test_a_context_has_the_rooms_that_its_host_and_its_reader_look_for(context: Context) -> None:
-    rooms = ("bootstrap", "settings", "domain", "application", "adapters", "transport", "migrations")
-    missing = [room for room in rooms if find_spec(f"{context.package}.{room}") is None]
+    rooms = "__main__ settings bootstrap domain application adapters transport migrations"
+    missing = [room for room in rooms.split() if find_spec(f"{context.package}.{room}") is None]
     assert not missing
 
 
@@ -141,6 +141,7 @@ def test_a_context_may_live_in_the_process_of_another() -> None:
     assert [context.name for context in small.hosted_by("shop")] == ["shop", "hello"]
     assert small.consumers == {"order.placed": {"shop", "hello_svc"}}
     assert small["hello_svc"].database == "florin_hello"
+    assert small.named("hello") is small["hello_svc"]
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,9 @@ def address_of(system: System, service: str) -> str:
 def test_every_service_tells_what_it_offers(system: System, service: str) -> None:
     with grpc.insecure_channel(address_of(system, service)) as channel:
         services = set(ProtoReflectionDescriptorDatabase(channel).get_services())
-    package = f"florin.{service.removesuffix('_svc')}.v1."
-    assert any(name.startswith(package) for name in services), services
+    for context in ROSTER.hosted_by(service):
+        package = f"florin.{context.name}.v1."
+        assert any(name.startswith(package) for name in services), services
     assert services >= {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
 

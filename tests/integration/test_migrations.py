@@ -12,16 +12,15 @@ import sqlalchemy.exc
 
 from kit.store import migrations
 from kit.store.migrations import Revision
+from roster import ROSTER
 from tests.support.databases import ServiceDatabase
 from tests.support.stores import Stores
-
-SERVICES: Final = sorted(folder.parent.name for folder in Path(__file__).parents[2].glob("*_svc/migrations"))
 
 EACH_REVISION: Final = pytest.mark.parametrize(
     ("service", "revision"),
     [
         pytest.param(service, revision, id=f"{service}-{revision.id}")
-        for service in SERVICES
+        for service in ROSTER.packages
         for revision in migrations.revisions(service)
     ],
 )
@@ -86,7 +85,7 @@ def test_a_revision_leaves_nothing_wrong_with_what_was_there(
     migrations.upgrade(service, database.owner_url)
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", ROSTER.packages)
 def test_migrating_twice_changes_nothing(service: str, empty_database: EmptyDatabase, stores: Stores) -> None:
     database = empty_database(service)
     migrations.upgrade(service, database.owner_url)
@@ -95,7 +94,7 @@ def test_migrating_twice_changes_nothing(service: str, empty_database: EmptyData
     assert stores.postgres.dump(database.name) == once
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", ROSTER.packages)
 def test_a_database_that_grew_is_like_a_new_one(
     service: str, empty_database: EmptyDatabase, stores: Stores
 ) -> None:
@@ -109,7 +108,7 @@ def test_a_database_that_grew_is_like_a_new_one(
     assert named_alike == stores.postgres.dump(new.name)
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", ROSTER.packages)
 def test_the_functions_are_those_of_the_files(service: str, empty_database: EmptyDatabase) -> None:
     database = empty_database(service)
     migrations.upgrade(service, database.owner_url)

@@ -14,9 +14,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from roster import ROSTER
 from tests.property.saga.psp import Card, Fate
-from tests.property.saga.system import PRICES, System, key_of
+from tests.property.saga.system import CAST, PRICES, System, key_of
 
 CARTS = st.dictionaries(st.sampled_from(sorted(PRICES)), st.integers(1, 2), min_size=1)
 # Most steps end well; one in five is the last of its process.
@@ -35,7 +34,7 @@ class Saga(RuleBasedStateMachine):
 
     @initialize(
         units=st.fixed_dictionaries({sku: st.sampled_from([12, 6, 3, 1, 0]) for sku in PRICES}),
-        pace=st.permutations(ROSTER.packages),
+        pace=st.permutations(CAST),
         fates=st.lists(st.sampled_from(Fate), max_size=20),
     )
     def the_shop_opens(self, units: dict[str, int], pace: list[str], fates: list[Fate]) -> None:

@@ -81,9 +81,16 @@ class RecordingRuntime(Runtime):
         background: what it does again and again, by name.
     """
 
-    def __init__(self, name: str, database_url: str, emits: Iterable[EventType], **settings: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        database_url: str,
+        emits: Iterable[EventType],
+        consumers: Mapping[str, frozenset[str]] = ROSTER.consumers,
+        **settings: Any,
+    ) -> None:
         own = ContextSettings(database_url=database_url, **settings)
-        super().__init__(name, own, emits=emits, consumers=ROSTER.consumers, bus=RecordingBus(name))
+        super().__init__(name, own, emits=emits, consumers=consumers, bus=RecordingBus(name))
         self.handlers: dict[str, Callable[[list[Any]], Awaitable[Sequence[Any]]]] = {}
         self.background: dict[str, Callable[[], Awaitable[object]]] = {}
 
@@ -137,7 +144,7 @@ def envelope_of(
     return Envelope(
         id=event_id or new_id("evt"),
         type=kind,
-        source=f"{kind.owner}_svc",
+        source=ROSTER.named(kind.owner).package,
         aggregate=aggregate or Aggregate("order", str(getattr(message, "order_id", ""))),
         payload=message.SerializeToString(),
         trail=trail or Trail("cor_test"),

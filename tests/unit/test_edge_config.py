@@ -11,8 +11,9 @@ from google.protobuf.descriptor_pool import DescriptorPool
 
 from edge import EdgeSettings, Endpoint, bootstrap, envoy_command, write_config
 from edge.config import TEMPLATES
-from edge.descriptors import descriptor_set, public_rpcs
+from edge.descriptors import descriptor_set, public_rpcs, service_files
 from edge.routes import path_regex
+from kit.runtime.roster import Context
 
 
 def routes_of(config: dict[str, Any]) -> list[dict[str, Any]]:
@@ -47,6 +48,11 @@ def test_services_without_a_public_rpc_have_no_cluster(tmp_path: Path) -> None:
     config = bootstrap(EdgeSettings(data_dir=tmp_path))
     clusters = {cluster["name"] for cluster in config["static_resources"]["clusters"]}
     assert clusters == {"order_svc", "inventory_svc", "payment_svc", "otlp"}
+
+
+def test_a_context_that_only_listens_serves_no_protos() -> None:
+    # `florin.common.v1` has messages and no RPCs.
+    assert service_files([Context(package="common", port=50060)]) == {}
 
 
 def test_only_what_may_happen_twice_is_sent_again_after_it_may_have_begun(tmp_path: Path) -> None:

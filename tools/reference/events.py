@@ -46,7 +46,11 @@ def render() -> str:
     overview = table(
         ("type", "owner", "must be confirmed by"),
         [
-            (f"[{type_.name}](#{type_.name.replace('.', '')})", code(f"{type_.owner}_svc"), _consumers(type_))
+            (
+                f"[{type_.name}](#{type_.name.replace('.', '')})",
+                code(ROSTER.named(type_.owner).package),
+                _consumers(type_),
+            )
             for _, type_ in events
         ],
     )

@@ -14,6 +14,13 @@ from kit.runtime.context import Runtime
 
 SAMPLE: Final = "tests.support.sample_svc"
 
+# Who has to confirm what it emits, whoever else acts on it in Florin.
+CONSUMERS: Final = {
+    "order.completed": frozenset({"notification_svc"}),
+    "order.failed": frozenset({"notification_svc"}),
+    "stock.reserved": frozenset({"payment_svc", "order_svc"}),
+}
+
 # Its effect breaks a CHECK of the table.
 POISONED: Final = "ord_poisoned"
 

@@ -21,8 +21,7 @@ from kit.runtime.settings import ContextSettings
 from kit.values.ids import new_id
 from kit.values.pauses import Pauses
 from kit.values.trail import Trail
-from roster import ROSTER
-from tests.integration.kit.sample import SAMPLE, SUBSCRIPTIONS, effects, execute, itself, rows
+from tests.integration.kit.sample import CONSUMERS, SAMPLE, SUBSCRIPTIONS, effects, execute, itself, rows
 from tests.support.databases import ServiceDatabase
 from tests.support.service import envelope_of
 from tests.support.stores import Nats
@@ -190,7 +189,7 @@ class Shop:
 async def real_runtime(name: str, database_url: str, nats_url: str) -> AsyncIterator[Runtime]:
     settings = ContextSettings(database_url=database_url, nats_url=nats_url)
     emits = event_types(OrderCompleted, OrderFailed)
-    runtime = Runtime(name, settings, emits=emits, consumers=ROSTER.consumers)
+    runtime = Runtime(name, settings, emits=emits, consumers=CONSUMERS)
     await runtime.open()
     try:
         yield runtime

@@ -9,7 +9,7 @@ from typing import Final
 import grpc
 import grpc.aio
 import pytest
-from florin.common.v1.charge_pb2 import ChargeInstruction
+from florin.common.v1.charge_pb2 import ChargeInstruction, StockLine
 from florin.inventory.v1 import inventory_service_pb2, inventory_service_pb2_grpc
 from florin.ledger.v1 import ledger_service_pb2, ledger_service_pb2_grpc
 from florin.order.v1.order_events_pb2 import OrderPlaced
@@ -87,7 +87,9 @@ async def test_all_contexts_answer_on_one_port_and_each_acts_on_its_events(
     sender = Bus(name="sender", url=nats_url)
     await sender.open()
     charge = ChargeInstruction(merchant_id="mer_1", customer_id="cus_1", amount=2_000, currency="EUR")
-    await sender.publish(envelope_of(OrderPlaced(order_id="ord_1", charge=charge)))
+    await sender.publish(
+        envelope_of(OrderPlaced(order_id="ord_1", charge=charge, lines=[StockLine(sku="mug", quantity=1)]))
+    )
     captured = PaymentCaptured(
         payment_id="pay_1",
         order_id="ord_1",

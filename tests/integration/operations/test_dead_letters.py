@@ -102,8 +102,10 @@ async def pair(
     service_runtime: RecordingRuntimeFactory, service_database: Callable[[str], ServiceDatabase]
 ) -> Pair:
     orders, mails = service_database("order_svc"), service_database("notification_svc")
+    # One consumer, whoever else acts on it in Florin.
+    consumers = {"order.failed": frozenset({"notification_svc"})}
     return Pair(
-        await service_runtime("order_svc", emits=[OrderFailed], database=orders),
+        await service_runtime("order_svc", emits=[OrderFailed], consumers=consumers, database=orders),
         orders.url,
         await service_runtime("notification_svc", database=mails),
         mails.url,

@@ -26,17 +26,21 @@ class Parcel:
 class Bus:
     """All outboxes, and what is under way between the services.
 
+    Args:
+        cast: those whom it delivers to.
+
     Attributes:
         under_way: copies that have not arrived; a test may hand over, double or remove any of them.
         sent: all there ever was to send.
         said: how often which kind of event was emitted about whom.
     """
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
+    def __init__(self, clock: Callable[[], datetime], cast: Iterable[str]) -> None:
         self.under_way: list[Parcel] = []
         self.sent: list[Parcel] = []
         self.said: Counter[tuple[type[Message], str]] = Counter()
         self._clock = clock
+        self._cast = frozenset(cast)
         self._unconfirmed: dict[tuple[str, str], Parcel] = {}
         self._numbers = count(1)
 
@@ -52,7 +56,7 @@ class Bus:
             event_id = f"evt_{next(self._numbers)}"
             received = Received(event_id, event.message, event.trail, self._clock())
             self.said[type(event.message), event.aggregate.id] += 1
-            for consumer in sorted(ROSTER.consumers[event_type(type(event.message)).name]):
+            for consumer in sorted(self._cast & ROSTER.consumers[event_type(type(event.message)).name]):
                 parcel = self._unconfirmed[consumer, event_id] = Parcel(consumer, received)
                 stored.append(parcel)
         self.sent += stored

@@ -25,6 +25,7 @@ import payment_svc.bootstrap
 import payment_svc.settings
 from inventory_svc.domain.reservation import Status as ReservationStatus
 from inventory_svc.domain.stock import ProductKey
+from kit.messaging.events import events_in
 from kit.rpc.idempotency import Keyed, RequestKey
 from kit.values.trail import Trail
 from order_svc.application.checkout.place_orders import Checkout
@@ -42,6 +43,13 @@ T = TypeVar("T")
 
 MERCHANT: Final = "mer_1"
 PRICES: Final = {"mug": 1_250, "tea": 799}
+
+# Whoever emits events takes part, and of those who only listen the one that buyers hear from.
+CAST: Final = tuple(
+    context.package
+    for context in ROSTER
+    if events_in(context.event_protos) or context.package == "notification_svc"
+)
 
 # What a service says of a fact that cannot be: the PSP of this shop never contradicts itself.
 _NEVER_LOGGED: Final = {"payment.contradicted", "payment.call_failed"}
@@ -66,7 +74,7 @@ class System:
         self._loop = loop
         self._ticks = count(1)
         self._numbers = count(1)
-        self.bus = Bus(self._clock)
+        self.bus = Bus(self._clock, CAST)
         self.psp = Psp()
         self.orders = Orders()
         self.stock = Stockroom()
@@ -75,7 +83,7 @@ class System:
         self.deliveries = Deliveries()
         self._inboxes: dict[str, set[str]] = defaultdict(set)
         self.services: dict[str, SimulatedRuntime] = {}
-        for package in ROSTER.packages:
+        for package in CAST:
             self._start(package)
         self.pace = list(self.services)
         self.fates: list[Fate] = []
