@@ -146,6 +146,7 @@ class Received(Generic[M]):
         trail: correlation id and trace of the consumer's own span.
         time: when its producer committed it.
         attempt: 1 for the first delivery; grows with each resend.
+        source: package of the context that emitted it.
     """
 
     id: str
@@ -153,3 +154,4 @@ class Received(Generic[M]):
     trail: Trail
     time: datetime
     attempt: int = 1
+    source: str = ""

@@ -255,6 +255,7 @@ class Pump(Generic[S]):
                     trail=Trail(headers.get("florin-correlation-id", ""), headers.get("traceparent", "")),
                     time=parse_time(headers.get("ce-time", "")),
                     attempt=attempt,
+                    source=headers.get("ce-source", ""),
                 )
             except (DecodeError, ValueError) as error:
                 problem = f"not readable as {type_.message.DESCRIPTOR.full_name}: {error}"

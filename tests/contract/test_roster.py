@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import subprocess
 from collections.abc import Iterator
 from importlib import import_module
@@ -159,3 +160,10 @@ def test_a_context_may_live_in_the_process_of_another() -> None:
 def test_a_roster_that_cannot_be_is_refused(contexts: tuple[Context, ...]) -> None:
     with pytest.raises(AssertionError):
         Roster(contexts)
+
+
+def test_every_room_is_in_the_import_contracts() -> None:
+    contracts = configparser.ConfigParser()
+    contracts.read(ROOT / ".importlinter")
+    rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "tools"}
+    assert set(contracts["importlinter"]["root_packages"].split()) == rooms

@@ -105,7 +105,7 @@ def _step_of(event: Received[Any]) -> TimelineStep:
         order_id=event.message.order_id,
         event_id=event.id,
         at=event.time,
-        service=f"{type_.owner}_svc",
+        service=event.source,
         step=type_.name,
         detail=_detail(event.message),
         trace_id=event.trail.trace_id,
