@@ -133,7 +133,7 @@ def measure(
             assert generator.stdin is not None
             start_s = time.monotonic() + _LEAD_S
             print(start_s, file=generator.stdin, flush=True)
-            _sleep_until(start_s + window.settle_s)
+            _sleep_until(start_s + window.warmup_s)
             before = cpu.look(system.settings, load_generator_pid=generator.pid)
             _sleep_until(start_s + window.length_s)
             used = cpu.look(system.settings, load_generator_pid=generator.pid).since(before)
@@ -167,7 +167,7 @@ def judge(
     counting = [number for number in range(len(answers.status)) if window.counts(number)]
     promised = [order_id for order_id in answers.order_id if order_id]
     counted = [orders[each] for number in counting if (each := answers.order_id[number]) in orders]
-    first_s, last_s = start_s + window.settle_s, start_s + window.length_s
+    first_s, last_s = start_s + window.warmup_s, start_s + window.length_s
     completed = [order for order in orders.values() if order.status == COMPLETED]
     in_window = sum(1 for order in completed if order.ended_s and first_s <= order.ended_s < last_s)
     created = [order.created_s for order in orders.values()]

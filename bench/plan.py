@@ -16,7 +16,7 @@ DEFAULT_DURATION_S: Final = 60.0
 DEFAULT_WARMUP_S: Final = 10.0
 
 # The first seconds of a probe build its queues up; the rest shows whether they go on growing.
-_PROBE_SETTLE_S: Final = 4.0
+_PROBE_WARMUP_S: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +38,8 @@ class Plan:
     @property
     def steady(self) -> Window:
         """The window whose numbers are the result."""
-        return Window(rate_per_s=self.rate_per_s, settle_s=self.warmup_s, measure_s=self.duration_s)
+        return Window(rate_per_s=self.rate_per_s, warmup_s=self.warmup_s, measure_s=self.duration_s)
 
     def probe(self, rate_per_s: float) -> Window:
         """A window of the search."""
-        return Window(rate_per_s=rate_per_s, settle_s=_PROBE_SETTLE_S, measure_s=self.probe_s)
+        return Window(rate_per_s=rate_per_s, warmup_s=_PROBE_WARMUP_S, measure_s=self.probe_s)

@@ -9,22 +9,22 @@ from dataclasses import dataclass
 class Window:
     """`rate_per_s` checkouts offered from the first second to the last, of which only the later ones count.
 
-    The load does not pause between settling and measuring: what is measured is the middle of a
+    The load does not pause between warming up and measuring: what is measured is the middle of a
     busy day and not its morning.
     """
 
     rate_per_s: float
-    settle_s: float
+    warmup_s: float
     measure_s: float
 
     def __post_init__(self) -> None:
-        if self.rate_per_s <= 0 or self.settle_s < 0 or self.measure_s <= 0:
+        if self.rate_per_s <= 0 or self.warmup_s < 0 or self.measure_s <= 0:
             raise ValueError(f"a window needs a rate and a length, not {self}")
 
     @property
     def length_s(self) -> float:
         """From the first checkout to the last."""
-        return self.settle_s + self.measure_s
+        return self.warmup_s + self.measure_s
 
     @property
     def checkouts(self) -> int:
@@ -41,4 +41,4 @@ class Window:
 
     def counts(self, number: int) -> bool:
         """Whether the checkout `number` is due in the part that is measured."""
-        return self.due_s(number) >= self.settle_s
+        return self.due_s(number) >= self.warmup_s

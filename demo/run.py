@@ -14,7 +14,7 @@ from demo.progress import Bars
 from demo.results import Result, ScenarioResult
 from demo.scenarios import SCENARIOS, THREE_D_SECURE
 from demo.system import System
-from proof import SETTLING_S, Proof, prove
+from proof import CATCH_UP_S, Proof, prove
 from runner.access import clients
 from runner.access.audit import audit_of
 from runner.settings import Settings
@@ -71,6 +71,6 @@ async def _prove(settings: Settings, orders: Sequence[Order]) -> Proof:
     last_end = max((order.ended_at for order in orders if order.ended_at), default=None)
     if last_end is not None:
         age_s = (datetime.now(UTC) - last_end).total_seconds()
-        await asyncio.sleep(max(0.0, SETTLING_S + _CLOCK_MARGIN_S - age_s))
+        await asyncio.sleep(max(0.0, CATCH_UP_S + _CLOCK_MARGIN_S - age_s))
     async with asyncio.timeout(_PROOF_DEADLINE_S):
         return await prove(audit_of(settings))

@@ -22,11 +22,11 @@ class EndedOrder:
     ended_s_ago: float
 
 
-# Orders that ended at least `settling_s` ago.
+# Orders that ended at least `catch_up_s` ago.
 ENDED_ORDERS: Final = """
 SELECT id, status, currency, total_amount, payment_id, journal_id,
     extract(epoch FROM now() - ended_at)::float8
-FROM orders WHERE ended_at < now() - make_interval(secs => %(settling_s)s)
+FROM orders WHERE ended_at < now() - make_interval(secs => %(catch_up_s)s)
 """
 
 # Of the orders `ids`, those that exist.

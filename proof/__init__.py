@@ -6,9 +6,9 @@ context's `proof.py`; comparison and verdict are here.
 """
 
 from payment_svc.proof import Money
-from proof.agreement import SETTLING_S
+from proof.agreement import CATCH_UP_S
 from proof.audit import Audit
 from proof.checks import CHECKS, prove
 from proof.verdict import Check, Proof
 
-__all__ = ["CHECKS", "SETTLING_S", "Audit", "Check", "Money", "Proof", "prove"]
+__all__ = ["CATCH_UP_S", "CHECKS", "Audit", "Check", "Money", "Proof", "prove"]

@@ -16,7 +16,7 @@ from proof.audit import BOOKS, ORDERS, PAYMENTS, STOCK, Audit
 from proof.verdict import Finding
 
 # What an order causes when it ends is done by others a moment later.
-SETTLING_S: Final = 5
+CATCH_UP_S: Final = 5
 # Stock is given back by an event, which is sent again if its receiver was down.
 _RELEASE_S: Final = 30
 
@@ -51,7 +51,7 @@ async def orders_payments_ledger_agree(audit: Audit) -> Finding:
 
 async def _gather(audit: Audit) -> _Evidence:
     # In the order of cause: what a later answer has more than an earlier one is only on its way.
-    ended = [EndedOrder(*row) for row in await audit.rows(ORDERS, ENDED_ORDERS, {"settling_s": SETTLING_S})]
+    ended = [EndedOrder(*row) for row in await audit.rows(ORDERS, ENDED_ORDERS, {"catch_up_s": CATCH_UP_S})]
     captured = [CapturedPayment(*row) for row in await audit.rows(PAYMENTS, CAPTURED_PAYMENTS)]
     journals: dict[str, list[CaptureJournal]] = defaultdict(list)
     for row in await audit.rows(BOOKS, CAPTURE_JOURNALS):

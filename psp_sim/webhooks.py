@@ -1,4 +1,4 @@
-"""Events on their way to the webhook endpoint: sealed, delivered, tried again for three days."""
+"""Events on their way to the webhook endpoint: signed, delivered, tried again for three days."""
 
 import asyncio
 import time
@@ -95,7 +95,7 @@ class Courier(Generic[E]):
 
     Args:
         headers: what every delivery carries.
-        seal: makes a letter of an event.
+        sign: makes a letter of an event.
         forge: makes one that claims to be of an event like it, and whose proof is wrong.
         on_delivered: told the id of each event that need not be sent again.
     """
@@ -105,7 +105,7 @@ class Courier(Generic[E]):
         *,
         url: str,
         headers: Mapping[str, str],
-        seal: Callable[[E], Letter],
+        sign: Callable[[E], Letter],
         forge: Callable[[E], Letter],
         faults: Faults,
         on_delivered: Callable[[str], None],
@@ -113,7 +113,7 @@ class Courier(Generic[E]):
         self.counts = DeliveryCounts()
         self._url = url
         self._headers = headers
-        self._seal = seal
+        self._sign = sign
         self._forge = forge
         self._faults = faults
         self._on_delivered = on_delivered
@@ -178,7 +178,7 @@ class Courier(Generic[E]):
                 log.exception("webhook.broke", event_id=parcel.event.id)
 
     async def _deliver(self, parcel: Parcel[E]) -> None:
-        letter = self._seal(parcel.event) if parcel.genuine else self._forge(parcel.event)
+        letter = self._sign(parcel.event) if parcel.genuine else self._forge(parcel.event)
         status = await self._send(letter)
         accepted = 200 <= status < 300
         if not parcel.genuine:

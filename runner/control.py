@@ -122,17 +122,17 @@ def _end_leftovers(settings: Settings) -> None:
         leftovers.end(left)
 
 
-def hold(settings: Settings, name: str, *, deadline_s: float = 45.0) -> None:
-    """Stops one process and keeps it stopped until `release`, to see what the rest does."""
+def keep_stopped(settings: Settings, name: str, *, deadline_s: float = 45.0) -> None:
+    """Stops one process and keeps it stopped until `start_again`, to see what the rest does."""
     _require(settings, name)
-    _hold_file(settings, name).touch()
+    _stopped_file(settings, name).touch()
     _wait_for(settings, name, lambda process: process.pid is None, deadline_s=deadline_s)
 
 
-def release(settings: Settings, name: str, *, deadline_s: float = 60.0) -> None:
-    """Lets a process that was stopped by `hold` run again, and waits until it is healthy."""
+def start_again(settings: Settings, name: str, *, deadline_s: float = 60.0) -> None:
+    """Lets a process that was stopped by `keep_stopped` run again, and waits until it is healthy."""
     _require(settings, name)
-    _hold_file(settings, name).unlink(missing_ok=True)
+    _stopped_file(settings, name).unlink(missing_ok=True)
     _wait_for(settings, name, lambda process: process.healthy, deadline_s=deadline_s)
 
 
@@ -238,8 +238,8 @@ def _not_healthy(settings: Settings, found: State | None, message: str) -> Comma
     )
 
 
-def _hold_file(settings: Settings, name: str) -> Path:
-    return settings.run_dir / "hold" / name
+def _stopped_file(settings: Settings, name: str) -> Path:
+    return settings.run_dir / "stopped" / name
 
 
 def _require(settings: Settings, name: str) -> None:

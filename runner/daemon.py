@@ -71,10 +71,10 @@ def _prepare(settings: Settings, *, only: Sequence[str]) -> list[Node]:
     state.write(settings, phase="starting")
     if left is not None:
         leftovers.end(left)
-    hold_dir = settings.run_dir / "hold"
-    hold_dir.mkdir(exist_ok=True)
-    for hold in hold_dir.iterdir():
-        hold.unlink()
+    stopped_dir = settings.run_dir / "stopped"
+    stopped_dir.mkdir(exist_ok=True)
+    for mark in stopped_dir.iterdir():
+        mark.unlink()
     nodes = system.nodes(settings, secrets.ensure(settings), only=only)
     if taken := _taken_ports(settings, nodes):
         raise CommandError(
@@ -100,7 +100,7 @@ async def _supervise(settings: Settings, nodes: Sequence[Node], lock: IO[str]) -
     loop = asyncio.get_running_loop()
     for stop_signal in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(stop_signal, stop.set)
-    supervisor = Supervisor(nodes, hold_dir=settings.run_dir / "hold", on_change=changed.set)
+    supervisor = Supervisor(nodes, stopped_dir=settings.run_dir / "stopped", on_change=changed.set)
     run = asyncio.create_task(supervisor.run(stop))
     came_up = False
     while not run.done():

@@ -13,10 +13,10 @@ from roster import ROSTER
 from runner import postgres
 from runner.secrets import AUDITOR, Secrets
 from runner.settings import Settings
-from runner.spec import StepFailed
+from runner.spec import SetupFailed
 
-# What the step that makes them is called in the table.
-STEP: Final = "databases"
+# What the setup that makes them is called in the table.
+SETUP: Final = "databases"
 
 _CONNECT_DEADLINE_S: Final = 10
 
@@ -64,7 +64,7 @@ async def ensure(settings: Settings, secrets: Secrets) -> None:
     All of it can be repeated, so a start that was cut off is completed by the next.
 
     Raises:
-        StepFailed: Postgres refused.
+        SetupFailed: Postgres refused.
     """
     databases = [of(package) for package in ROSTER.packages]
     try:
@@ -78,7 +78,7 @@ async def ensure(settings: Settings, secrets: Secrets) -> None:
             async with await connect(settings, secrets, database.name) as connection:
                 await _restrict_schema(connection, database)
     except psycopg.Error as error:
-        raise StepFailed(f"Postgres refused: {error}") from error
+        raise SetupFailed(f"Postgres refused: {error}") from error
 
 
 async def connect(settings: Settings, secrets: Secrets, database: str) -> psycopg.AsyncConnection[Any]:

@@ -17,7 +17,7 @@ from roster import ROSTER
 from runner import databases, program
 from runner.secrets import Secrets
 from runner.settings import Settings
-from runner.spec import Step, StepFailed
+from runner.spec import Setup, SetupFailed
 
 # A migration of a large table is somebody's deliberate act, not something a start waits for.
 _DEADLINE_S: Final = 120.0
@@ -26,19 +26,19 @@ _DEADLINE_S: Final = 120.0
 _TAIL_LINES: Final = 15
 
 
-def step_name(process: str) -> str:
+def setup_name(process: str) -> str:
     """What the migration of a process's contexts is called in the table."""
     return f"{process} migrate"
 
 
-def step(
+def setup(
     settings: Settings,
     secrets: Secrets,
     process: str,
     *,
     env: Mapping[str, str],
     cwd: Path,
-) -> Step:
+) -> Setup:
     """Runs `python -m <process> migrate`, unless these migrations were run before.
 
     Five Python processes that find nothing to do would be a third of the time that a warm start
@@ -64,9 +64,9 @@ def step(
             for package in outdated:
                 await _take_note(settings, secrets, package)
         except psycopg.Error as error:
-            raise StepFailed(f"Postgres refused: {error}") from error
+            raise SetupFailed(f"Postgres refused: {error}") from error
 
-    return Step(name=step_name(process), run=run, needs=(databases.STEP,))
+    return Setup(name=setup_name(process), run=run, needs=(databases.SETUP,))
 
 
 def digest(service: str) -> str:
@@ -83,7 +83,7 @@ def digest(service: str) -> str:
 def _folder(package: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise StepFailed(f"there is no package {package} in this environment; run `make env`")
+        raise SetupFailed(f"there is no package {package} in this environment; run `make env`")
     return Path(spec.origin).parent
 
 
@@ -115,7 +115,7 @@ async def _migrate(process_name: str, *, env: Mapping[str, str], cwd: Path, log_
             code = await process.wait()
     except TimeoutError:
         process.kill()
-        raise StepFailed(f"not done within {_DEADLINE_S:g} s; its log is {log_path}") from None
+        raise SetupFailed(f"not done within {_DEADLINE_S:g} s; its log is {log_path}") from None
     if code != 0:
         tail = "\n".join(program.last_lines(log_path, _TAIL_LINES))
-        raise StepFailed(f"{program.exit_text(code)}; its log is {log_path}", detail=tail)
+        raise SetupFailed(f"{program.exit_text(code)}; its log is {log_path}", detail=tail)

@@ -50,7 +50,7 @@ class SupervisedProcess:
         self,
         spec: ProcessSpec,
         *,
-        hold_file: Path,
+        stopped_file: Path,
         on_change: Callable[[], None],
         unhealthy_limit_s: float = UNHEALTHY_LIMIT_S,
     ) -> None:
@@ -63,7 +63,7 @@ class SupervisedProcess:
         # Set when it is given up for good; `detail` says why.
         self.failed = False
         self.was_healthy = asyncio.Event()
-        self._hold_file = hold_file
+        self._stopped_file = stopped_file
         self._on_change = on_change
         self._unhealthy_limit_s = unhealthy_limit_s
         self._stopping = False
@@ -81,7 +81,7 @@ class SupervisedProcess:
         if not self.spec.command:
             await self._watch_elsewhere()
         while not self._stopping:
-            await self._wait_while_held()
+            await self._wait_while_stopped()
             try:
                 process = await self._start()
             except (DataLost, OSError) as error:
@@ -160,8 +160,8 @@ class SupervisedProcess:
         return f"ended with {program.exit_text(await exited)}"
 
     def _reason_to_end(self, *, silent_s: float, limit_s: float) -> str | None:
-        if self._hold_file.exists():
-            return "held"
+        if self._stopped_file.exists():
+            return "stopped"
         data_dir = self.spec.data_dir
         if data_dir is not None and not (data_dir / _MARKER).exists():
             return f"its data in {data_dir} is gone"
@@ -178,9 +178,9 @@ class SupervisedProcess:
         spec = self.spec
         await program.end(process, stop_signal=spec.stop_signal, grace_s=spec.stop_grace_s)
 
-    async def _wait_while_held(self) -> None:
-        while self._hold_file.exists() and not self._stopping:
-            self._report("held; `florin start` lets it run again")
+    async def _wait_while_stopped(self) -> None:
+        while self._stopped_file.exists() and not self._stopping:
+            self._report("stopped; `florin start` lets it run again")
             await asyncio.sleep(_STARTING_POLL_S)
 
     async def _watch_elsewhere(self) -> None:

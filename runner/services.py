@@ -12,7 +12,7 @@ from roster import ROSTER
 from runner import databases, health, migrations, nats, postgres, redis
 from runner.secrets import Secrets
 from runner.settings import Settings
-from runner.spec import Node, ProcessSpec, Step
+from runner.spec import Node, ProcessSpec, Setup
 
 PSP_SIM: Final = "psp_sim"
 
@@ -29,13 +29,13 @@ def replica_names(settings: Settings, process: str) -> list[str]:
     return [process if index == 0 else f"{process}-{index + 1}" for index in range(count)]
 
 
-def databases_step(settings: Settings, secrets: Secrets) -> Step:
+def databases_setup(settings: Settings, secrets: Secrets) -> Setup:
     """Makes what the migrations and the services connect to."""
 
     async def run() -> None:
         await databases.ensure(settings, secrets)
 
-    return Step(name=databases.STEP, run=run, needs=(postgres.NAME,))
+    return Setup(name=databases.SETUP, run=run, needs=(postgres.NAME,))
 
 
 def psp_sim_spec(settings: Settings, secrets: Secrets, *, cwd: Path) -> ProcessSpec:
@@ -57,7 +57,7 @@ def service_nodes(settings: Settings, secrets: Secrets, *, cwd: Path) -> list[No
     nodes: list[Node] = []
     for process in ROSTER.processes:
         env = _environment_of(settings, secrets, process)
-        nodes.append(migrations.step(settings, secrets, process, env=env, cwd=cwd))
+        nodes.append(migrations.setup(settings, secrets, process, env=env, cwd=cwd))
         nodes.extend(
             _replica(settings, secrets, process, index=index, port=port, env=env, cwd=cwd)
             for index, port in enumerate(settings.service_ports(process))
@@ -89,7 +89,7 @@ def _replica(
             "FLORIN_REPLICA_INDEX": str(index),
             "FLORIN_REPLICA_COUNT": str(len(settings.service_ports(process))),
         },
-        needs=(migrations.step_name(process), nats.NAME, redis.NAME, *psp),
+        needs=(migrations.setup_name(process), nats.NAME, redis.NAME, *psp),
         log_path=settings.logs_dir / f"{name}.log",
         cwd=cwd,
         stop_grace_s=_STOP_GRACE_S,

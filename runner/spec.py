@@ -1,4 +1,4 @@
-"""What the supervisor is told: a table of programs and of steps between them."""
+"""What the supervisor is told: a table of programs and of setups between them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class DataLost(Exception):
     """Data that must not be made up again is gone; the message says what, and what to do."""
 
 
-class StepFailed(Exception):
-    """A step did not succeed; the message says what went wrong, `detail` what it wrote."""
+class SetupFailed(Exception):
+    """A setup did not succeed; the message says what went wrong, `detail` what it wrote."""
 
     def __init__(self, message: str, *, detail: str = "") -> None:
         super().__init__(message)
@@ -55,7 +55,7 @@ class ProcessSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Setup:
     """Something done once between two processes, such as a migration."""
 
     name: str
@@ -63,4 +63,4 @@ class Step:
     needs: tuple[str, ...] = ()
 
 
-Node = ProcessSpec | Step
+Node = ProcessSpec | Setup

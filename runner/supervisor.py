@@ -1,4 +1,4 @@
-"""Runs a table of programs and steps in the order of their needs, and keeps the programs up."""
+"""Runs a table of programs and setups in the order of their needs, and keeps the programs up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from runner.process import UNHEALTHY_LIMIT_S, SupervisedProcess
-from runner.spec import Node, ProcessSpec, Step, StepFailed
+from runner.spec import Node, ProcessSpec, Setup, SetupFailed
 from runner.trouble import Trouble
 
 
@@ -19,7 +19,7 @@ class Supervisor:
         self,
         nodes: Sequence[Node],
         *,
-        hold_dir: Path,
+        stopped_dir: Path,
         on_change: Callable[[], None] = lambda: None,
         unhealthy_limit_s: float = UNHEALTHY_LIMIT_S,
     ) -> None:
@@ -29,7 +29,7 @@ class Supervisor:
         self.processes = {
             node.name: SupervisedProcess(
                 node,
-                hold_file=hold_dir / node.name,
+                stopped_file=stopped_dir / node.name,
                 on_change=on_change,
                 unhealthy_limit_s=unhealthy_limit_s,
             )
@@ -47,7 +47,7 @@ class Supervisor:
 
     @property
     def healthy(self) -> bool:
-        """Whether every step is done and every process does its work."""
+        """Whether every setup is done and every process does its work."""
         steps_done = all(done.is_set() for done in self._done.values())
         return steps_done and all(process.healthy for process in self.processes.values())
 
@@ -71,16 +71,16 @@ class Supervisor:
         match node:
             case ProcessSpec():
                 await self.processes[node.name].run()
-            case Step():
-                await self._run_step(node)
+            case Setup():
+                await self._run_setup(node)
 
-    async def _run_step(self, step: Step) -> None:
+    async def _run_setup(self, setup: Setup) -> None:
         try:
-            await step.run()
-        except StepFailed as failed:
-            self.error = Trouble(f"{step.name}: {failed}.", detail=failed.detail)
+            await setup.run()
+        except SetupFailed as failed:
+            self.error = Trouble(f"{setup.name}: {failed}.", detail=failed.detail)
         else:
-            self._done[step.name].set()
+            self._done[setup.name].set()
         self._on_change()
 
     async def _take_down(self, tasks: dict[str, asyncio.Task[None]]) -> None:

@@ -12,7 +12,7 @@ from terminal.errors import EXIT_USAGE, CommandError
 
 
 def nodes(settings: Settings, secrets: Secrets, *, only: Collection[str] = ()) -> list[Node]:
-    """Every process and step of the system, or those of `only` with what they need.
+    """Every process and setup of the system, or those of `only` with what they need.
 
     Raises:
         CommandError: `only` names something that is not part of the system.
@@ -20,7 +20,7 @@ def nodes(settings: Settings, secrets: Secrets, *, only: Collection[str] = ()) -
     cwd, logs = checkout_root(), settings.logs_dir
     table: list[Node] = [
         postgres.spec(settings, secrets, log_path=logs / "postgres.log", cwd=cwd),
-        services.databases_step(settings, secrets),
+        services.databases_setup(settings, secrets),
         nats.spec(settings, log_path=logs / "nats.log", cwd=cwd),
         redis.spec(settings, log_path=logs / "redis.log", cwd=cwd),
         services.psp_sim_spec(settings, secrets, cwd=cwd),
@@ -48,5 +48,5 @@ def _with_needs(table: list[Node], only: Collection[str]) -> list[Node]:
             open_names.extend(by_name[name].needs)
     if postgres.NAME in wanted:
         # Postgres without its roles and databases is of no use to anyone.
-        wanted.add(databases.STEP)
+        wanted.add(databases.SETUP)
     return [node for node in table if node.name in wanted]

@@ -94,21 +94,21 @@ class System:
         self.wait_restarted({name: before.restarts}, deadline_s=deadline_s)
         return self.process(name)
 
-    def hold(self, name: str) -> None:
-        """Stops one process until `release`; the supervisor leaves it alone."""
-        control.hold(self.settings, name)
+    def keep_stopped(self, name: str) -> None:
+        """Stops one process until `start_again`; the supervisor leaves it alone."""
+        control.keep_stopped(self.settings, name)
 
-    def release(self, name: str) -> None:
-        """Starts a process again that `hold` stopped, and waits until it is healthy."""
-        control.release(self.settings, name)
+    def start_again(self, name: str) -> None:
+        """Starts a process again that `keep_stopped` stopped, and waits until it is healthy."""
+        control.start_again(self.settings, name)
 
     def arm(self, name: str, faultpoint: str, *, deadline_s: float = HEAL_DEADLINE_S) -> Armed:
         """Replaces a process by one that kills itself at `faultpoint` (see `kit.observe.faultpoints`).
 
-        The supervised one stays away until `release`, so the fault strikes once. Returns when the armed one
-        does its work.
+        The supervised one stays away until `start_again`, so the fault strikes once. Returns when the
+        armed one does its work.
         """
-        self.hold(name)
+        self.keep_stopped(name)
         nodes = system.nodes(self.settings, self.secrets, only=[name])
         spec = next(node for node in nodes if isinstance(node, ProcessSpec) and node.name == name)
         with spec.log_path.open("ab") as log:

@@ -18,5 +18,5 @@ def start(
     name: Annotated[str, typer.Argument(help="A process as `florin status` names it.")],
 ) -> None:
     """Start a process again that was stopped by `florin stop`."""
-    control.release(Settings(), name)
+    control.start_again(Settings(), name)
     stdout.print(f"{name} is healthy again.")

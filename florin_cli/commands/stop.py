@@ -18,5 +18,5 @@ def stop(
     name: Annotated[str, typer.Argument(help="A process as `florin status` names it.")],
 ) -> None:
     """Stop one process and keep it stopped, while the rest runs on."""
-    control.hold(Settings(), name)
+    control.keep_stopped(Settings(), name)
     stdout.print(f"{name} is stopped. `florin start {name}` brings it back.")

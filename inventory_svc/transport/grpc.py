@@ -68,7 +68,7 @@ class InventoryServicer:
             )
         return api.ListProductsResponse(
             products=[product_message(product) for product in page.products],
-            next_page_token=self._pages.seal(page.next_after_sku, filters) if page.next_after_sku else "",
+            next_page_token=self._pages.sign(page.next_after_sku, filters) if page.next_after_sku else "",
         )
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from kit.store.database import Connection, Database, delete_in_chunks
 
 
-async def claim(connection: Connection, consumer: str, event_ids: Sequence[str]) -> frozenset[str]:
-    """Claim events for this transaction and return the ids that had not been claimed before.
+async def admit(connection: Connection, consumer: str, event_ids: Sequence[str]) -> frozenset[str]:
+    """Admit events to this transaction and return the ids that had not been admitted before.
 
-    A concurrent transaction that claims the same event makes this one wait; only one of them gets it.
-    Ids are claimed in sorted order, so two such transactions cannot deadlock.
+    A concurrent transaction that admits the same event makes this one wait; only one of them gets it.
+    Ids are admitted in sorted order, so two such transactions cannot deadlock.
     """
     cursor = await connection.execute(
         "INSERT INTO inbox (consumer, event_id) SELECT %s, id FROM unnest(%s::text[]) AS id"

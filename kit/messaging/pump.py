@@ -168,7 +168,7 @@ class Pump(Generic[S]):
         with consuming(self._consumer, [(d.event_id, d.event) for d in deliveries if d.event]) as traced:
 
             async def body(step: Step) -> None:
-                fresh = await inbox.claim(step.connection, self._consumer, list(traced))
+                fresh = await inbox.admit(step.connection, self._consumer, list(traced))
                 groups: dict[Handler[S], list[Received[Any]]] = defaultdict(list)
                 for event_id, event in traced.items():
                     if event_id in fresh:

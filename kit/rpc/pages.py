@@ -25,7 +25,7 @@ class PageTokens:
     def __init__(self, key: str) -> None:
         self._key = key.encode()
 
-    def seal(self, position: str, filters: str) -> str:
+    def sign(self, position: str, filters: str) -> str:
         """Return the token of the page that begins after `position`.
 
         Args:
@@ -33,11 +33,13 @@ class PageTokens:
             filters: everything the list depends on, caller included, in one text.
         """
         return (
-            base64.urlsafe_b64encode(self._sign(position, filters) + position.encode()).decode().rstrip("=")
+            base64.urlsafe_b64encode(self._signature(position, filters) + position.encode())
+            .decode()
+            .rstrip("=")
         )
 
     def open(self, token: str, filters: str) -> str:
-        """Return the position that was sealed in a token.
+        """Return the position that was signed in a token.
 
         Raises:
             InvalidRequest: the token is not one of ours, or was made for other filters.
@@ -47,11 +49,11 @@ class PageTokens:
             signature, position = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:].decode()
         except (binascii.Error, ValueError):
             raise _not_ours() from None
-        if not hmac.compare_digest(signature, self._sign(position, filters)):
+        if not hmac.compare_digest(signature, self._signature(position, filters)):
             raise _not_ours()
         return position
 
-    def _sign(self, position: str, filters: str) -> bytes:
+    def _signature(self, position: str, filters: str) -> bytes:
         # The length keeps (filters, position) apart: ("a", "bc") is not ("ab", "c").
         text = f"{len(filters)}:{filters}{position}"
         return hmac.new(self._key, text.encode(), hashlib.sha256).digest()[:_SIGNATURE_BYTES]

@@ -72,7 +72,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         more = len(orders) > size
         return order_service_pb2.ListOrdersResponse(
             orders=[order_message(order) for order in orders[:size]],
-            next_page_token=self._page_tokens.seal(orders[size - 1].id, filters) if more else "",
+            next_page_token=self._page_tokens.sign(orders[size - 1].id, filters) if more else "",
         )
 
     async def WatchOrder(

@@ -96,7 +96,7 @@ class StripeProvider:
         self.courier: Courier[Event] = Courier(
             url=webhook_url,
             headers=HEADERS,
-            seal=signer.sign,
+            sign=signer.sign,
             forge=signer.forge,
             faults=self.faults,
             on_delivered=self._on_delivered,

@@ -68,11 +68,11 @@ async def test_with_redis_emptied_in_between_they_still_are(shop: Shop) -> None:
 @asynccontextmanager
 async def redis_gone(system: System) -> AsyncIterator[None]:
     """Redis is stopped while the block runs; it keeps nothing, so it comes back empty."""
-    await asyncio.to_thread(system.hold, "redis")
+    await asyncio.to_thread(system.keep_stopped, "redis")
     try:
         yield
     finally:
-        await asyncio.to_thread(system.release, "redis")
+        await asyncio.to_thread(system.start_again, "redis")
 
 
 @asynccontextmanager

@@ -59,7 +59,7 @@ async def armed(system: System, name: str, faultpoint: str, *, quiet: bool = Tru
         finally:
             bomb.end()
     finally:
-        await asyncio.to_thread(system.release, name)
+        await asyncio.to_thread(system.start_again, name)
 
 
 async def is_purchased_once(shop: Shop, order: Order) -> None:

@@ -14,7 +14,7 @@ from notification_svc.domain.delivery import Delivery, Facts, Line, Move, Status
 
 # How long a claim holds: longer than the slowest batch takes, so that nothing is sent twice only because a
 # mail server is slow; short enough that what a dead process had claimed still arrives soon.
-CLAIM: Final = timedelta(seconds=60)
+LEASE: Final = timedelta(seconds=60)
 
 _COLUMNS: Final = (
     "id, order_id, channel, template, recipient, facts, correlation_id, traceparent, status, attempts,"
@@ -69,7 +69,7 @@ class PostgresRequests:
         cursor = await self._connection.execute(
             _ADD_SQL,
             (
-                CLAIM,
+                LEASE,
                 [d.id for d in ordered],
                 [d.order_id for d in ordered],
                 [d.channel for d in ordered],
@@ -95,9 +95,9 @@ class PostgresDeliveries:
         self._database = database
 
     async def claim_due(self, limit: int, *, but_not: Collection[str] = ()) -> list[Delivery]:
-        """Claim due deliveries for `CLAIM` and return them; not those that the caller is still at work on."""
+        """Claim due deliveries for `LEASE` and return them; not those that the caller is still at work on."""
         async with self._database.connection() as connection:
-            cursor = await connection.execute(_CLAIM_SQL, (CLAIM, list(but_not), limit))
+            cursor = await connection.execute(_CLAIM_SQL, (LEASE, list(but_not), limit))
             return [_delivery(row) for row in await cursor.fetchall()]
 
     async def move(self, moves: Sequence[Move]) -> None:

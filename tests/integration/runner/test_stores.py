@@ -57,9 +57,9 @@ def test_a_killed_store_comes_back(stores: System, name: str) -> None:
 
 
 def test_a_held_store_stays_away_until_it_is_released(stores: System) -> None:
-    stores.hold("redis")
+    stores.keep_stopped("redis")
     assert not stores.state().healthy
-    stores.release("redis")
+    stores.start_again("redis")
     stores.wait_healthy()
 
 

@@ -71,7 +71,7 @@ async def test_every_checkout_has_a_key_of_its_own_and_buyers_take_turns() -> No
         seen.append((request.headers["idempotency-key"], request.headers["authorization"]))
         return await _accept(request)
 
-    answers = await _load(note, Window(rate_per_s=1_000, settle_s=0, measure_s=0.01))
+    answers = await _load(note, Window(rate_per_s=1_000, warmup_s=0, measure_s=0.01))
 
     assert sorted(seen) == [(f"run-{n}", f"Bearer {'bob' if n % 2 else 'alice'}") for n in range(10)]
     assert answers.order_id == [f"ord_run-{n}" for n in range(10)]
@@ -89,7 +89,7 @@ async def test_all_are_sent_although_none_is_answered_yet() -> None:
         await all_are_here.wait()
         return await _accept(request)
 
-    answers = await _load(answer_when_all_are_here, Window(rate_per_s=1_000, settle_s=0, measure_s=0.02))
+    answers = await _load(answer_when_all_are_here, Window(rate_per_s=1_000, warmup_s=0, measure_s=0.02))
 
     assert answers.status == [202] * 20
 
@@ -104,7 +104,7 @@ async def test_refusals_and_lost_connections_are_noted_and_do_not_stop_the_load(
             request.transport.close()
         return await _accept(request)
 
-    answers = await _load(refuse_or_hang_up, Window(rate_per_s=1_000, settle_s=0, measure_s=0.004))
+    answers = await _load(refuse_or_hang_up, Window(rate_per_s=1_000, warmup_s=0, measure_s=0.004))
 
     assert answers.status == [202, 503, 0, 202]
     assert answers.order_id == ["ord_run-0", "", "", "ord_run-3"]
@@ -112,6 +112,6 @@ async def test_refusals_and_lost_connections_are_noted_and_do_not_stop_the_load(
 
 
 async def test_a_few_buyers_watch_their_orders_until_the_end() -> None:
-    answers = await _load(_accept, Window(rate_per_s=1_000, settle_s=0, measure_s=0.01))
+    answers = await _load(_accept, Window(rate_per_s=1_000, warmup_s=0, measure_s=0.01))
 
     assert len(answers.watched_ms) == 1

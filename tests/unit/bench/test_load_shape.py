@@ -15,7 +15,7 @@ from bench.window import Window
 
 
 def test_checkouts_are_due_evenly_spaced_from_the_first_second_to_the_last() -> None:
-    window = Window(rate_per_s=50, settle_s=2, measure_s=8)
+    window = Window(rate_per_s=50, warmup_s=2, measure_s=8)
 
     due_s = [window.due_s(number) for number in range(window.checkouts)]
 
@@ -25,8 +25,8 @@ def test_checkouts_are_due_evenly_spaced_from_the_first_second_to_the_last() -> 
     assert {round(after - before, 9) for before, after in pairwise(due_s)} == {0.02}
 
 
-def test_only_what_is_due_after_settling_counts() -> None:
-    window = Window(rate_per_s=10, settle_s=1, measure_s=2)
+def test_only_what_is_due_after_the_warmup_counts() -> None:
+    window = Window(rate_per_s=10, warmup_s=1, measure_s=2)
 
     counting = [number for number in range(window.checkouts) if window.counts(number)]
 
@@ -34,10 +34,10 @@ def test_only_what_is_due_after_settling_counts() -> None:
 
 
 def test_a_slow_rate_still_offers_a_checkout() -> None:
-    assert Window(rate_per_s=0.1, settle_s=0, measure_s=1).checkouts == 1
+    assert Window(rate_per_s=0.1, warmup_s=0, measure_s=1).checkouts == 1
 
 
-@pytest.mark.parametrize("length", [{"settle_s": -1, "measure_s": 1}, {"settle_s": 0, "measure_s": 0}])
+@pytest.mark.parametrize("length", [{"warmup_s": -1, "measure_s": 1}, {"warmup_s": 0, "measure_s": 0}])
 def test_a_window_without_length_is_refused(length: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="needs a rate and a length"):
         Window(rate_per_s=1, **length)
@@ -87,7 +87,7 @@ def test_the_load_generator_reads_the_assignment_that_was_written(tmp_path: Path
     assignment = Assignment(
         host="127.0.0.1",
         port=1234,
-        window=Window(rate_per_s=1, settle_s=2, measure_s=3),
+        window=Window(rate_per_s=1, warmup_s=2, measure_s=3),
         mix=Mix(products=4, hot_share=0.5),
         tokens=["a", "b"],
         name="run-1",

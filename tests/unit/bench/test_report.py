@@ -20,7 +20,7 @@ from bench.report import Report, as_json
 from bench.window import Window
 from proof import Check, Proof
 
-_WINDOW = Window(rate_per_s=2, settle_s=1, measure_s=2)
+_WINDOW = Window(rate_per_s=2, warmup_s=1, measure_s=2)
 # Database time at which the first checkout was due.
 _START_S = 1_000.0
 

@@ -15,23 +15,23 @@ POSITIONS = st.text(st.characters(exclude_categories=["Cs"]))
 
 @given(POSITIONS, POSITIONS)
 def test_a_token_gives_back_its_position(position: str, filters: str) -> None:
-    assert TOKENS.open(TOKENS.seal(position, filters), filters) == position
+    assert TOKENS.open(TOKENS.sign(position, filters), filters) == position
 
 
 def test_other_filters_are_refused() -> None:
     with pytest.raises(InvalidRequest) as refusal:
-        TOKENS.open(TOKENS.seal("tea", "products of mer_1"), "products of mer_2")
+        TOKENS.open(TOKENS.sign("tea", "products of mer_1"), "products of mer_2")
     assert refusal.value.reason == "PAGE_TOKEN_INVALID"
 
 
 def test_filters_and_position_cannot_be_shifted_into_each_other() -> None:
     with pytest.raises(InvalidRequest):
-        TOKENS.open(TOKENS.seal("bc", "a"), "ab")
+        TOKENS.open(TOKENS.sign("bc", "a"), "ab")
 
 
 def test_the_token_of_another_installation_is_refused() -> None:
     with pytest.raises(InvalidRequest):
-        TOKENS.open(PageTokens("another key").seal("tea", "all"), "all")
+        TOKENS.open(PageTokens("another key").sign("tea", "all"), "all")
 
 
 @given(st.text(max_size=60))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner import migrations
-from runner.spec import StepFailed
+from runner.spec import SetupFailed
 
 
 @pytest.fixture
@@ -47,5 +47,5 @@ def test_so_does_a_change_of_the_messaging_tables(
 
 
 def test_a_service_that_is_not_installed_is_named() -> None:
-    with pytest.raises(StepFailed, match="absent_svc"):
+    with pytest.raises(SetupFailed, match="absent_svc"):
         migrations.digest("absent_svc")

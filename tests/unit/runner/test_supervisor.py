@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.spec import DataLost, Node, Step, StepFailed
+from runner.spec import DataLost, Node, Setup, SetupFailed
 from runner.supervisor import Supervisor
 from runner.trouble import Trouble
 from tests.unit.runner.fakes import Stage, until, until_healthy_again
@@ -27,9 +27,9 @@ def stage(tmp_path: Path) -> Stage:
 async def supervised(
     stage: Stage, nodes: Sequence[Node], *, unhealthy_limit_s: float = 30.0
 ) -> AsyncIterator[Supervisor]:
-    hold_dir = stage.folder / "hold"
-    hold_dir.mkdir(exist_ok=True)
-    supervisor = Supervisor(nodes, hold_dir=hold_dir, unhealthy_limit_s=unhealthy_limit_s)
+    stopped_dir = stage.folder / "stopped"
+    stopped_dir.mkdir(exist_ok=True)
+    supervisor = Supervisor(nodes, stopped_dir=stopped_dir, unhealthy_limit_s=unhealthy_limit_s)
     stop = asyncio.Event()
     run = asyncio.create_task(supervisor.run(stop))
     try:
@@ -47,7 +47,7 @@ async def test_starts_in_the_order_of_needs_and_stops_in_the_opposite(stage: Sta
 
     nodes: list[Node] = [
         stage.spec("service", needs=("migration",)),
-        Step(name="migration", run=migrate, needs=("store",)),
+        Setup(name="migration", run=migrate, needs=("store",)),
         stage.spec("store"),
     ]
     async with supervised(stage, nodes) as supervisor:
@@ -165,24 +165,24 @@ async def test_lost_data_that_must_not_be_made_up_ends_the_restarts(stage: Stage
         assert not data_dir.exists()
 
 
-async def test_a_held_process_is_stopped_and_stays_so(stage: Stage) -> None:
-    hold = stage.folder / "hold" / "service"
+async def test_a_process_that_was_stopped_stays_so(stage: Stage) -> None:
+    mark = stage.folder / "stopped" / "service"
     async with supervised(stage, [stage.spec("service")]) as supervisor:
         process = supervisor.processes["service"]
         await until_healthy_again(process, restarts=0)
-        hold.touch()
+        mark.touch()
         await until(lambda: process.pid is None, "it is stopped")
         assert stage.journal[-1] == "service ended"
-        hold.unlink()
+        mark.unlink()
         await until_healthy_again(process, restarts=1)
 
 
-async def test_a_failed_step_is_told_and_keeps_back_what_needs_it(stage: Stage) -> None:
+async def test_a_failed_setup_is_told_and_keeps_back_what_needs_it(stage: Stage) -> None:
     async def migrate() -> None:
-        raise StepFailed("column exists already", detail="SQL")
+        raise SetupFailed("column exists already", detail="SQL")
 
     nodes: list[Node] = [
-        Step(name="migration", run=migrate),
+        Setup(name="migration", run=migrate),
         stage.spec("service", needs=("migration",)),
     ]
     async with supervised(stage, nodes) as supervisor:
@@ -196,10 +196,10 @@ async def test_a_mistake_of_ours_takes_the_system_down_instead_of_half_of_it(sta
     async def mistaken() -> None:
         raise KeyError("typo")
 
-    nodes: list[Node] = [stage.spec("service"), Step(name="step", run=mistaken)]
-    hold_dir = stage.folder / "hold"
+    nodes: list[Node] = [stage.spec("service"), Setup(name="step", run=mistaken)]
+    stopped_dir = stage.folder / "stopped"
     with pytest.raises(KeyError):
-        await Supervisor(nodes, hold_dir=hold_dir).run(asyncio.Event())
+        await Supervisor(nodes, stopped_dir=stopped_dir).run(asyncio.Event())
 
 
 async def test_stopping_while_things_still_start_leaves_nothing(stage: Stage) -> None:
@@ -213,7 +213,7 @@ async def test_stopping_while_things_still_start_leaves_nothing(stage: Stage) ->
 
 def test_a_table_with_holes_or_circles_is_refused(stage: Stage) -> None:
     with pytest.raises(AssertionError, match="not in the table"):
-        Supervisor([stage.spec("a", needs=("b",))], hold_dir=stage.folder)
+        Supervisor([stage.spec("a", needs=("b",))], stopped_dir=stage.folder)
     circle = [stage.spec("a", needs=("b",)), stage.spec("b", needs=("a",))]
     with pytest.raises(AssertionError, match="need one another"):
-        Supervisor(circle, hold_dir=stage.folder)
+        Supervisor(circle, stopped_dir=stage.folder)
