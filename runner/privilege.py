@@ -129,8 +129,9 @@ def require_passage(user: pwd.struct_passwd | None, reaches: Iterable[Path]) -> 
 
 def closed_folder(path: Path, user: pwd.struct_passwd) -> Path | None:
     """The first folder above `path` that `user` may not enter, by its permission bits."""
-    # Both: a link can lead into a closed folder, and be in one.
-    above = (*reversed(path.absolute().parents), *reversed(path.resolve().parents))
+    # Both: a link can lead into a closed folder, and be in one. Where it leads comes first, for a link
+    # into a folder that is closed to ourselves cannot even be asked whether it exists.
+    above = (*reversed(path.resolve().parents), *reversed(path.absolute().parents))
     return next((each for each in above if each.exists() and not _may_enter(each, user)), None)
 
 
