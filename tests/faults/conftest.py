@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
+from typing import Final
 
 import pytest
 
@@ -10,6 +11,30 @@ from runner.testing import System, running_system
 from tests.support.ports import system_settings
 from tests.support.proof import must_be_proven
 from tests.support.shop import Shop, open_shop
+
+# As much of each log as says what happened to a process lately.
+_LAST_LINES: Final = 8
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure is told with what the hurt system said of itself: it may be gone when somebody looks."""
+    report = yield
+    system = getattr(item, "funcargs", {}).get("system")
+    if report.failed and isinstance(system, System):
+        report.sections.append(("The system", _told_by(system)))
+    return report
+
+
+def _told_by(system: System) -> str:
+    processes = [
+        f"{each.name}: {'healthy' if each.healthy else each.detail}, {each.restarts} restarts"
+        for each in system.state().processes
+    ]
+    said = (system.settings.logs_dir / "supervisor.log").read_text().splitlines()
+    return "\n".join([*processes, *said[-_LAST_LINES:]])
 
 
 @pytest.fixture(scope="session")

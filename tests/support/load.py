@@ -41,7 +41,12 @@ async def insists(shop: Shop, cart: Json, key: str, answers: Counter[int] | None
         assert answer.status not in _FINAL_REFUSALS, answer
         return answer.status == 202
 
-    await eventually(is_accepted, "the checkout is accepted", deadline_s=_ACCEPT_DEADLINE_S)
+    await eventually(
+        is_accepted,
+        "the checkout is accepted",
+        deadline_s=_ACCEPT_DEADLINE_S,
+        seen=lambda: f"but {answer.status} {answer.reason}, after {dict(answers or {})}",
+    )
     return Order(answer.body)
 
 
