@@ -14,7 +14,7 @@ async def eventually(
     condition: Callable[[], bool | Awaitable[bool]],
     what: str,
     *,
-    deadline_s: float = 20.0,
+    deadline_s: float = 60.0,
     seen: Callable[[], object] = lambda: "",
 ) -> None:
     """Return once `condition` holds; fail with `what`, and what was `seen`, if it does not in time."""
