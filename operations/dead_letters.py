@@ -10,7 +10,6 @@ from typing import Any, Final
 from psycopg.rows import class_row
 
 from kit.messaging.events import events_in
-from kit.messaging.outbox import RESEND_DAYS
 from operations.connection import Connection, connect
 from roster import ROSTER
 from runner.settings import Settings
@@ -60,14 +59,16 @@ _LETTER_SQL: Final = (
     " created_at, outcome FROM dead_letters"
 )
 
-# The time of the event is kept, because it is the time of its effect; but an outbox sends nothing that is
-# older than a week, so an old event becomes young enough for one more day of it.
+# The time of the event is kept, because it is the time of its effect.
 _PUT_BACK_SQL: Final = """
-INSERT INTO outbox (event_id, type, aggregate, payload, correlation_id, traceparent, created_at,
-    next_send_at, sends)
-VALUES (%s, %s, %s, %s, %s, %s,
-    greatest(coalesce(%s::timestamptz, now()), now() - make_interval(days => %s)), now(), %s)
-ON CONFLICT (event_id) DO NOTHING
+INSERT INTO outbox (event_id, type, aggregate, payload, correlation_id, traceparent, created_at)
+VALUES (%s, %s, %s, %s, %s, %s, coalesce(%s::timestamptz, now())) ON CONFLICT (event_id) DO NOTHING
+"""
+# Whoever settles the last consumer of an event locks it, too: it cannot go while it is owed to one more.
+_LOCK_SQL: Final = "SELECT FROM outbox WHERE event_id = %s AND overdue_at IS NULL FOR UPDATE"
+_OWE_SQL: Final = """
+INSERT INTO resends (event_id, consumer, sends, next_send_at, owed_since)
+VALUES (%s, %s, %s, now(), now()) ON CONFLICT (event_id, consumer) DO NOTHING
 """
 
 
@@ -109,10 +110,9 @@ async def discard(settings: Settings, found: Letter) -> None:
 async def replay(settings: Settings, found: Letter) -> str:
     """Gives the event back to the service that emitted it, and returns which one that is.
 
-    Its outbox sends the event until all of its consumers have confirmed it, so nothing is lost whoever
-    dies meanwhile; those who acted on it already answer from their inbox. The letter is closed only once
-    the event is committed there: a crash in between leaves it open. If the event keeps failing it is buried
-    again, and the letter is open again.
+    Its outbox sends the event to this consumer until it has confirmed it, so nothing is lost whoever dies
+    meanwhile; nobody else gets it again. The letter is closed only once the event is committed there: a crash
+    in between leaves it open. If the event keeps failing it is buried again, and the letter is open again.
 
     Raises:
         CommandError: it is no event of ours, or it is still being sent.
@@ -122,8 +122,8 @@ async def replay(settings: Settings, found: Letter) -> str:
         is_new = await put_back(connection, found)
     if not is_new:
         raise CommandError(
-            f"{owner} is still sending {found.event_id}: not all of its consumers have confirmed it.",
-            way_out=f"It comes to {found.consumer} again by itself; look at `florin outbox`, then try again.",
+            f"{owner} is still sending {found.event_id}: {found.consumer} has not confirmed it.",
+            way_out="It comes again by itself; look at `florin outbox list`, then try again.",
         )
     async with await connect(settings, found.consumer) as connection:
         await close(connection, found, "replayed")
@@ -131,26 +131,28 @@ async def replay(settings: Settings, found: Letter) -> str:
 
 
 async def put_back(connection: Connection, found: Letter) -> bool:
-    """Inserts the event into the outbox of its service and returns whether it was not there any more.
+    """Inserts the event into the outbox of its service and returns whether its consumer is not sent it yet.
 
     What is there is left as it is: a confirmation of an earlier copy may be about to delete it.
     """
-    cursor = await connection.execute(
-        _PUT_BACK_SQL,
-        (
-            found.event_id,
-            found.type,
-            found.aggregate,
-            found.payload,
-            found.headers.get("florin-correlation-id", ""),
-            found.headers.get("traceparent", ""),
-            _emitted_at(found),
-            RESEND_DAYS - 1,
-            # Sends have numbers: they go on counting, since the broker swallows one that it has seen lately.
-            found.attempts,
-        ),
-    )
-    return cursor.rowcount == 1
+    async with connection.transaction():
+        await connection.execute(
+            _PUT_BACK_SQL,
+            (
+                found.event_id,
+                found.type,
+                found.aggregate,
+                found.payload,
+                found.headers.get("florin-correlation-id", ""),
+                found.headers.get("traceparent", ""),
+                _emitted_at(found),
+            ),
+        )
+        if await (await connection.execute(_LOCK_SQL, (found.event_id,))).fetchone() is None:
+            return False
+        # Sends have numbers: they go on counting, since the broker swallows one that it has seen lately.
+        owed = await connection.execute(_OWE_SQL, (found.event_id, found.consumer, found.attempts))
+    return owed.rowcount == 1
 
 
 async def close(connection: Connection, found: Letter, outcome: str) -> None:

@@ -50,8 +50,11 @@ async def nothing_stuck(audit: Audit) -> Finding:
     for database in DATABASES:
         [(count,)] = await audit.rows(database, UNCONFIRMED_COUNT)
         unsent += count
-        for event_id, kind, sends, age_s in await audit.rows(database, STUCK_EVENTS, _LIMITS):
-            problems[event_id] = f"{kind} {event_id} is unconfirmed after {age_s} s and {sends} sends"
+        for event_id, kind, by, sends, parked, age_s in await audit.rows(database, STUCK_EVENTS, _LIMITS):
+            problems[f"{event_id} {by}"] = (
+                f"{kind} {event_id} is unconfirmed by {by} after {age_s} s and {sends} sends"
+                + (f", and parked: `florin outbox resend {by}`" if parked else "")
+            )
     [(open_orders,)] = await audit.rows(ORDERS, OPEN_ORDERS_COUNT)
     return Finding(
         f"{open_orders:,} open orders, {len(held):,} old holds, {unsent:,} unconfirmed events", problems

@@ -84,11 +84,7 @@ def _replica(
         port=port,
         env=env
         | databases.addresses(settings, secrets, process)
-        | {
-            f"FLORIN_{ROSTER[process].name.upper()}_PORT": str(port),
-            "FLORIN_REPLICA_INDEX": str(index),
-            "FLORIN_REPLICA_COUNT": str(len(settings.service_ports(process))),
-        },
+        | {f"FLORIN_{ROSTER[process].name.upper()}_PORT": str(port)},
         needs=(migrations.setup_name(process), nats.NAME, redis.NAME, *psp),
         log_path=settings.logs_dir / f"{name}.log",
         cwd=cwd,

@@ -80,7 +80,7 @@ def replay(letter_id: LetterId) -> None:
     found = _open_letter(settings, letter_id)
     owner = asyncio.run(dead_letters.replay(settings, found))
     stdout.print(
-        f"{owner} sends {found.event_id} again, until all of its consumers have confirmed it."
+        f"{owner} sends {found.event_id} to {found.consumer} again, until it has confirmed it."
         " If it fails again, it is back in `florin dlq list`."
     )
 

@@ -1,22 +1,29 @@
-"""`florin outbox`: events that are on their way."""
+"""`florin outbox`: events that are on their way, and those that were parked."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from operations import outboxes
+from roster import ROSTER
 from runner.settings import Settings
+from terminal.errors import CommandError
 from terminal.output import JsonOption, print_json, stdout
 
-app = typer.Typer()
+app = typer.Typer(
+    name="outbox",
+    help="Look at events that are on their way, or send parked ones again.",
+    no_args_is_help=True,
+)
 
 
-@app.command()
-def outbox(as_json: JsonOption = False) -> None:
+@app.command("list")
+def list_(as_json: JsonOption = False) -> None:
     """Show the events that not all of their consumers have confirmed, by service."""
     waiting = asyncio.run(outboxes.waiting(Settings()))
     if as_json:
@@ -26,11 +33,30 @@ def outbox(as_json: JsonOption = False) -> None:
         stdout.print("Every event was confirmed by everyone it is for.")
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("service")
-    table.add_column("event")
-    for column in ("waiting", "oldest", "sent"):
+    for column in ("service", "event", "for"):
+        table.add_column(column)
+    for column in ("waiting", "oldest", "sent", "parked"):
         table.add_column(column, justify="right")
     for service, kinds in waiting.items():
         for kind in kinds:
-            table.add_row(service, kind.type, str(kind.events), f"{kind.oldest_s:.1f} s", f"{kind.sends} x")
+            table.add_row(
+                service,
+                kind.type,
+                kind.consumer or "all",
+                str(kind.events),
+                f"{kind.oldest_s:.1f} s",
+                f"{kind.sends} x",
+                str(kind.parked),
+            )
     stdout.print(table)
+
+
+@app.command()
+def resend(
+    consumer: Annotated[str, typer.Argument(help="Package of the context that did not confirm them.")],
+) -> None:
+    """Send again what was parked for a consumer because it had not confirmed it for a week."""
+    if consumer not in ROSTER.packages:
+        raise CommandError(f"There is no {consumer}.", way_out=f"One of: {', '.join(ROSTER.packages)}.")
+    events = asyncio.run(outboxes.send_parked(Settings(), consumer))
+    stdout.print(f"{events} parked events are sent to {consumer} again, oldest first.")

@@ -3,16 +3,22 @@
 CloudEvents in binary mode (https://github.com/cloudevents/spec, NATS binding): attributes are headers, the
 protobuf message is the payload. Stream and consumers are made explicitly, with their whole configuration,
 and made again whenever the broker has forgotten them.
+
+Each context has one durable consumer, from which all its replicas pull (docs/decisions/0013). The broker
+hands out what has come and forgets it: whatever is lost on the way is sent again by its outbox.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any, Final
 
 import nats
@@ -21,6 +27,7 @@ import nats.js.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
@@ -31,7 +38,7 @@ from nats.js.api import (
     StreamConfig,
 )
 
-from kit.messaging.events import Aggregate, EventType
+from kit.messaging.events import Aggregate, EventType, resend_filter, resend_subject
 from kit.values.trail import Trail
 
 log = structlog.get_logger(__name__)
@@ -45,17 +52,30 @@ _STREAM_MAX_BYTES: Final = 1 << 30
 # Covers the first resends of an event that was published twice by accident; deliberate ones have new ids.
 _DUPLICATE_WINDOW_S: Final = 120.0
 
-# Must be well above the time of one batch; a consumer that died is also covered by the outbox's resend.
-_ACK_WAIT_S: Final = 15.0
+# A durable consumer that is made again begins this far back: longer than its loss goes unnoticed. What is
+# older, and not confirmed, is sent again by its outbox.
+_LOOK_BACK: Final = timedelta(seconds=10)
 
-# One pull asks for this many; bounds both a batch and what waits in this process.
+# One pull request asks for this many, and a replica has one open at a time. So this bounds a batch, and what
+# a replica that is killed or stuck takes with it.
 FETCH_SIZE: Final = 256
 
-# The server reports at this interval that a pull is alive; twice without any sign means it is gone.
+# How long a pull request is open: for so long a replica that hangs still takes its turn.
+_PULL_EXPIRES_S: Final = 3.0
+
+# The server reports at this interval that a request is open; none of three means that it is gone.
 _HEARTBEAT_S: Final = 1.0
-_PULL_EXPIRES_S: Final = 10.0
+_SILENCE_S: Final = 3 * _HEARTBEAT_S
+
+# Whoever was handed something within this time is there, though it may be too busy to ask for more.
+_RECENTLY: Final = timedelta(seconds=3)
+
+# Between two tries to make what the broker has forgotten.
+_RETRY_PAUSE_S: Final = 0.25
 
 _API_TIMEOUT_S: Final = 5.0
+
+_BROKER_UNAVAILABLE: Final = (nats.errors.Error, TimeoutError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +85,7 @@ class Envelope:
     Attributes:
         confirm_to: subject on which its sender waits for confirmations.
         attempt: how often it has been sent, this time included.
+        to: the one consumer that it is sent to again; nobody in particular the first time.
     """
 
     id: str
@@ -76,12 +97,13 @@ class Envelope:
     time: datetime
     confirm_to: str
     attempt: int = 1
+    to: str = ""
 
     @classmethod
     def from_row(
-        cls, row: Sequence[Any], types: Mapping[str, EventType], source: str, confirm_to: str
+        cls, row: Sequence[Any], types: Mapping[str, EventType], source: str, confirm_to: str, to: str
     ) -> Envelope:
-        """Return the event of an outbox row (columns as `Outbox.resend_due` selects them)."""
+        """Return the event of an outbox row that is sent again (columns as the outbox selects them)."""
         event_id, name, aggregate, payload, correlation_id, traceparent, created_at, sends = row
         return cls(
             id=event_id,
@@ -93,13 +115,19 @@ class Envelope:
             time=created_at,
             confirm_to=confirm_to,
             attempt=sends,
+            to=to,
         )
+
+    @property
+    def subject(self) -> str:
+        """The NATS subject that it is sent on."""
+        return resend_subject(self.to, self.aggregate) if self.to else self.type.subject(self.aggregate)
 
     def headers(self) -> dict[str, str]:
         """Return the NATS headers of this event."""
-        suffix = "" if self.attempt == 1 else f"#{self.attempt}"
         headers = {
-            "Nats-Msg-Id": self.id + suffix,
+            # The broker swallows what it has seen lately, and each resend is meant.
+            "Nats-Msg-Id": f"{self.id}#{self.to}#{self.attempt}" if self.to else self.id,
             "ce-specversion": "1.0",
             "ce-id": self.id,
             "ce-type": f"florin.{self.type.name}",
@@ -179,26 +207,63 @@ class Bus:
         )
         await self._client.jetstream(timeout=_API_TIMEOUT_S).add_stream(stream)
 
-    async def ensure_consumer(self, durable: str, subjects: Iterable[str]) -> None:
-        """Make the durable pull consumer if the broker does not have it."""
-        config = ConsumerConfig(
-            durable_name=durable,
-            deliver_policy=DeliverPolicy.ALL,
-            # One acknowledgement answers for a whole batch: the last message's, for all before it.
-            ack_policy=AckPolicy.ALL,
-            ack_wait=_ACK_WAIT_S,
-            max_ack_pending=8 * FETCH_SIZE,
-            # How often something is tried is decided by the outbox that resends it and by the pump.
-            max_deliver=-1,
-            filter_subjects=sorted(subjects),
-        )
-        await self._client.jetstream(timeout=_API_TIMEOUT_S).add_consumer(STREAM, config)
+    async def ensure_consumer(
+        self, consumer: str, subjects: Iterable[str], is_new: Callable[[], Awaitable[bool]]
+    ) -> None:
+        """Make the durable consumer of a context if the broker does not have it, or not as it has to be.
+
+        Args:
+            subjects: of the events that it acts on; what is sent again to it alone comes with them.
+            is_new: whether it has never acted on an event; then it gets all that the broker still has.
+        """
+        jetstream = self._client.jetstream(timeout=_API_TIMEOUT_S)
+        filters = sorted((*subjects, resend_filter(consumer)))
+        try:
+            known = (await jetstream.consumer_info(STREAM, consumer)).config
+        except nats.js.errors.NotFoundError:
+            known = None
+        if known is not None and known.ack_policy != AckPolicy.NONE:
+            # Until decision 0013 consumers acknowledged, which cannot be changed.
+            await jetstream.delete_consumer(STREAM, consumer)
+            known = None
+        if known is None:
+            known = ConsumerConfig(
+                durable_name=consumer,
+                deliver_policy=DeliverPolicy.ALL,
+                # Handed out is done for the broker: what an outbox hears no confirmation of it sends again.
+                ack_policy=AckPolicy.NONE,
+                # Nobody asks for longer than the broker keeps anything: the context is not there any more.
+                inactive_threshold=_STREAM_MAX_AGE_S,
+            )
+            if not await is_new():
+                known = known.evolve(
+                    deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=datetime.now(UTC) - _LOOK_BACK
+                )
+        if sorted(known.filter_subjects or []) != filters:
+            await jetstream.add_consumer(STREAM, known.evolve(filter_subjects=filters))
+
+    async def remove_shares(self, consumer: str) -> None:
+        """Remove the durables that replicas of a context had one each of, until decision 0013."""
+        jetstream = self._client.jetstream(timeout=_API_TIMEOUT_S)
+        for known in await jetstream.consumers_info(STREAM):
+            if re.fullmatch(rf"{consumer}-\d+-of-\d+", known.name):
+                await jetstream.delete_consumer(STREAM, known.name)
+
+    async def backlog(self, consumer: str) -> int | None:
+        """Return how many events wait for a consumer at the broker; None if nobody is there to take them."""
+        try:
+            known = await self._client.jetstream(timeout=_API_TIMEOUT_S).consumer_info(STREAM, consumer)
+        except _BROKER_UNAVAILABLE:
+            return None
+        last = known.delivered.last_active if known.delivered else None
+        is_there = known.num_waiting or (last is not None and last > datetime.now(UTC) - _RECENTLY)
+        return known.num_pending or 0 if is_there else None
 
     async def publish(self, envelope: Envelope) -> None:
         """Send one event, without waiting for an answer. A failure is logged; the outbox resends."""
         try:
             await self._client.publish(
-                envelope.type.subject(envelope.aggregate),
+                envelope.subject,
                 envelope.payload,
                 headers=envelope.headers(),
             )
@@ -226,12 +291,18 @@ class Bus:
 
         await self._client.subscribe(self.confirm_subject, cb=receive)
 
-    async def pull(self, durable: str, subjects: Sequence[str]) -> Pull:
-        """Return a running pull on the durable consumer, made if it is not there."""
-        pull = Pull(self, self._client, durable, subjects)
+    async def pull(
+        self, consumer: str, subjects: Sequence[str], is_new: Callable[[], Awaitable[bool]]
+    ) -> Pull:
+        """Return a running pull on a context's durable consumer, which is made as `ensure_consumer` says."""
+        pull = Pull(self, self._client, consumer, subjects, is_new)
         await pull.open()
         self._reconnected.append(pull.restart)
         return pull
+
+    def forget(self, pull: Pull) -> None:
+        """Tell a pull of reconnections no more; for its end."""
+        self._reconnected.remove(pull.restart)
 
     async def _on_reconnect(self) -> None:
         log.info("bus.reconnected", server=str(self._client.connected_url))
@@ -256,29 +327,57 @@ class Bus:
 
 
 class Pull:
-    """An endless pull on one durable consumer, that survives the loss of consumer, stream and server."""
+    """An endless pull on one durable consumer, that survives the loss of consumer, stream and server.
 
-    def __init__(self, bus: Bus, client: Client, durable: str, subjects: Sequence[str]) -> None:
+    One request is open at a time, and the next is made when somebody takes: a replica asks for as much as it
+    can do. What comes late for a request that was given up is taken like everything else.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        client: Client,
+        consumer: str,
+        subjects: Sequence[str],
+        is_new: Callable[[], Awaitable[bool]],
+    ) -> None:
         self._bus = bus
         self._client = client
-        self._durable = durable
+        self._consumer = consumer
         self._subjects = subjects
+        self._is_new = is_new
         self._inbox = client.new_inbox()
-        self._next = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{durable}"
+        self._subscription: Subscription
+        self._next = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{consumer}"
         self._messages: list[Msg] = []
         self._signal = asyncio.Event()
-        # Messages the server may still send for the pull requests that are out.
-        self._wanted = 0
-        self._lost = True
+        # The request that is open: where its answers go, and how many messages it may still bring.
+        self._numbers = count(1)
+        self._request = ""
+        self._left = 0
+        # Why consumer and request have to be made again; empty while all is well.
+        self._lost = "new"
 
     async def open(self) -> None:
         """Subscribe to the inbox that the server delivers to."""
-        await self._client.subscribe(self._inbox, cb=self._receive)
+        self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._receive)
+
+    async def close(self) -> list[Msg]:
+        """End the pull and return what has come and was not taken; the server sends nothing more."""
+        self._bus.forget(self)
+        try:
+            async with asyncio.timeout(_SILENCE_S):
+                await self._subscription.drain()  # type: ignore[no-untyped-call]  # nats has no types here
+        except _BROKER_UNAVAILABLE as error:
+            log.warning("bus.pull_not_drained", consumer=self._consumer, error=repr(error))
+            with suppress(*_BROKER_UNAVAILABLE):
+                await self._subscription.unsubscribe()
+        left, self._messages = self._messages, []
+        return left
 
     def restart(self) -> None:
-        """Make the consumer and the pull request again at the next `take`."""
-        self._lost = True
-        self._signal.set()
+        """Make the consumer and the pull request again at the next `take`: the connection is a new one."""
+        self._lose("reconnected")
 
     async def take(self, *, linger_s: float) -> list[Msg]:
         """Wait for messages and return those that came, at most `FETCH_SIZE`, in order.
@@ -289,71 +388,77 @@ class Pull:
         while not self._messages:
             # Cleared before anything is awaited: what arrives from here on is not overlooked.
             self._signal.clear()
-            if self._lost:
-                await self._recreate()
-            if self._wanted <= 0:
-                await self._request()
-            try:
-                await asyncio.wait_for(self._signal.wait(), timeout=3 * _HEARTBEAT_S)
-            except TimeoutError:
-                self._lost = True
-        if len(self._messages) < FETCH_SIZE and linger_s > 0:
-            await asyncio.sleep(linger_s)
+            if self._lost and not await self._made_again():
+                continue
+            if self._left <= 0:
+                await self._ask()
+            if not await self._signalled(_SILENCE_S):
+                self._lose("silent")
+        if linger_s > 0 and len(self._messages) < FETCH_SIZE:
+            self._signal.clear()
+            await self._signalled(linger_s)
         taken, self._messages = self._messages[:FETCH_SIZE], self._messages[FETCH_SIZE:]
-        if self._wanted < FETCH_SIZE // 2 and not self._lost:
-            await self._request()
         return taken
 
-    async def acknowledge(self, last: Msg) -> None:
-        """Acknowledge a message and with it all that were delivered before."""
+    async def _signalled(self, timeout_s: float) -> bool:
         try:
-            await self._client.publish(last.reply, b"+ACK")
-        except (nats.errors.Error, OSError) as error:
-            log.warning("bus.ack_failed", error=repr(error))
+            async with asyncio.timeout(timeout_s):
+                await self._signal.wait()
+        except TimeoutError:
+            return False
+        return True
 
-    async def _recreate(self) -> None:
+    def _lose(self, why: str) -> None:
+        self._lost = why
+        self._signal.set()
+
+    async def _made_again(self) -> bool:
+        why, self._lost = self._lost, ""
         try:
             await self._bus.ensure_stream()
-            await self._bus.ensure_consumer(self._durable, self._subjects)
-        except (nats.errors.Error, TimeoutError, OSError) as error:
-            log.warning("bus.consumer_missing", consumer=self._durable, error=repr(error))
-            await asyncio.sleep(0.25)
-            return
-        self._lost = False
-        self._wanted = 0
+            if why == "new":
+                await self._bus.remove_shares(self._consumer)
+            await self._bus.ensure_consumer(self._consumer, self._subjects, self._is_new)
+        except _BROKER_UNAVAILABLE as error:
+            log.warning("bus.consumer_missing", consumer=self._consumer, error=repr(error))
+            self._lost = why
+            await asyncio.sleep(_RETRY_PAUSE_S)
+            return False
+        log.info("bus.pull_begun", consumer=self._consumer, why=why, given_up=self._left)
+        self._left = 0
+        return True
 
-    async def _request(self) -> None:
+    async def _ask(self) -> None:
+        self._request, self._left = f"{self._inbox}.{next(self._numbers)}", FETCH_SIZE
         request = {
             "batch": FETCH_SIZE,
             "expires": int(_PULL_EXPIRES_S * 1e9),
             "idle_heartbeat": int(_HEARTBEAT_S * 1e9),
         }
-        self._wanted += FETCH_SIZE
         try:
-            await self._client.publish(self._next, json.dumps(request).encode(), reply=self._inbox)
-        except (nats.errors.Error, OSError) as error:
-            log.warning("bus.pull_failed", consumer=self._durable, error=repr(error))
-            self._lost = True
+            await self._client.publish(self._next, json.dumps(request).encode(), reply=self._request)
+        except _BROKER_UNAVAILABLE as error:
+            self._lose(repr(error))
 
     async def _receive(self, message: Msg) -> None:
         status = (message.headers or {}).get("Status") if not message.data else None
         if status is None:
-            self._wanted -= 1
+            self._left -= 1
             self._messages.append(message)
-            if len(self._messages) == 1:
+            # Within a linger only a full batch is worth waking up for.
+            if len(self._messages) in (1, FETCH_SIZE):
                 self._signal.set()
+        elif message.subject != self._request:
+            return  # About a request that was given up.
         elif status == "100":
-            self._signal.set()  # A heartbeat: the pull is alive.
-        elif status in ("408", "404"):
-            # A pull request ran out and says what it still wanted; ask again.
-            left = int((message.headers or {}).get("Nats-Pending-Messages") or FETCH_SIZE)
-            self._wanted = max(0, self._wanted - left)
+            if not self._messages:
+                self._signal.set()  # A heartbeat: the request is open.
+        elif status == "408":
+            self._left = 0  # The request has run out; ask again.
             self._signal.set()
         else:
             # 409 consumer deleted or 503 nobody there: the broker has forgotten us.
-            log.info("bus.pull_ended", consumer=self._durable, status=status)
-            self._lost = True
-            self._signal.set()
+            self._lose(f"{status} {(message.headers or {}).get('Description', '')}")
 
 
 def parse_time(text: str) -> datetime:

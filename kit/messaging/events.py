@@ -20,12 +20,13 @@ from kit.values.trail import Trail
 
 M = TypeVar("M", bound=Message)
 
-# More shards than a service will have replicas, few enough to list. Fixed: changing it reorders aggregates.
+# For whoever wants to divide the events of the stream and keep those of one aggregate together; Florin's own
+# contexts do not. Fixed: changing it moves aggregates.
 SHARDS = 16
 
 
 class Aggregate(NamedTuple):
-    """What an event belongs to, as text `order/ord_01…`; its events are delivered in order.
+    """What an event belongs to, as text `order/ord_01…`.
 
     Attributes:
         kind: a noun, e.g. `order`.
@@ -68,14 +69,25 @@ class EventType:
         """Return the NATS subject of an event of this kind that belongs to the aggregate."""
         return f"florin.{self.owner}.{self.token}.{aggregate.shard}"
 
-    def subject_filter(self, shard: int | None = None) -> str:
-        """Return the filter that matches this kind of event, in one shard or in all."""
-        return f"florin.{self.owner}.{self.token}.{'*' if shard is None else shard}"
+    @property
+    def subject_filter(self) -> str:
+        """The filter that matches this kind of event."""
+        return f"florin.{self.owner}.{self.token}.*"
 
     @property
     def token(self) -> str:
         """The name as one subject token: `stock_reserved`."""
         return self.name.replace(".", "_")
+
+
+def resend_subject(consumer: str, aggregate: Aggregate) -> str:
+    """Return the NATS subject of an event that is sent again to one consumer; no context is called resend."""
+    return f"florin.resend.{consumer}.{aggregate.shard}"
+
+
+def resend_filter(consumer: str) -> str:
+    """Return the filter that matches what is sent again to one consumer."""
+    return f"florin.resend.{consumer}.*"
 
 
 # Contracts that were read already: reading options is slow and an event is made often.
@@ -127,7 +139,7 @@ class NewEvent:
 
     Attributes:
         message: what happened.
-        aggregate: what it belongs to; decides the shard and with it the order of delivery.
+        aggregate: what it belongs to; decides the shard.
         trail: handed on from whatever caused it.
     """
 

@@ -21,6 +21,13 @@ async def admit(connection: Connection, consumer: str, event_ids: Sequence[str])
     return frozenset(row[0] for row in await cursor.fetchall())
 
 
+async def is_new(database: Database, consumer: str) -> bool:
+    """Return whether a consumer has never acted on an event, as far as its inbox remembers."""
+    async with database.connection() as connection:
+        cursor = await connection.execute("SELECT FROM inbox WHERE consumer = %s LIMIT 1", (consumer,))
+        return await cursor.fetchone() is None
+
+
 async def prune(database: Database, *, keep_days: int = 8) -> int:
     """Forget events older than any resend can be and return how many were forgotten.
 

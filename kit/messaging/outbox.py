@@ -2,21 +2,27 @@
 
 An event's row is inserted in the transaction of its effect. After the commit it is published straight
 from memory. Each consumer confirms after its own commit; when the last one has, the row is deleted.
-A row that is due and still there is sent again, whatever went wrong: this process died before it could
-publish, the broker lost its disk, a consumer was down or failed. One mechanism covers them all, so the
-broker's own acknowledgements are not needed for correctness (docs/decisions/0003).
+
+That is the end of nearly all. An event that is overdue gets a row in `resends` for each consumer that has not
+confirmed it, and is sent again to that consumer alone, whatever went wrong: this process died before it could
+publish, the broker lost its disk, a consumer was down or failed. What is owed to one consumer never waits for
+what is owed to another, and nothing is sent to one that is not there. One mechanism covers all losses, so the
+broker's own acknowledgements are not needed (docs/decisions/0003 and 0013).
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Final
 
 import structlog
 
-from kit.messaging.bus import Bus, Envelope
+from kit.messaging.bus import FETCH_SIZE, Bus, Envelope
 from kit.messaging.events import EventType, NewEvent, event_type
 from kit.observe import faultpoints
 from kit.store.database import Connection, Database
@@ -33,29 +39,104 @@ RESEND_PAUSES: Final = Pauses.doubling(5.0, longest_s=60.0)
 # After that a person has to look; inboxes remember for longer, so no effect can come twice.
 RESEND_DAYS: Final = 7
 
-# Rows a relay claims at once: enough to catch up quickly, few enough to be sent before the claim is due.
-RELAY_BATCH: Final = 500
+# The process that sent an event knows who has confirmed it, so it is first to note who has not. The others
+# wait this much longer; they only know that not all have.
+_HEAD_START_S: Final = 2.0
 
-# Sends whose confirmations were missed (another replica got them) are forgotten after this time.
-_FORGET_AFTER_S: Final = 600.0
+# Overdue events that are noted at a time, few enough to hold nobody up, and how often in a turn: together
+# more than three minutes of the highest load.
+_NOTED_AT_ONCE: Final = 5_000
+_MOST_ROUNDS: Final = 20
 
-_DUE_SQL: Final = """
-UPDATE outbox SET
-    sends = sends + 1,
-    next_send_at = now() + make_interval(secs =>
-        (%(pauses)s::float8[])[least(sends + 1, cardinality(%(pauses)s::float8[]))])
-WHERE event_id IN (
-    SELECT event_id FROM outbox WHERE next_send_at <= now()
-        AND created_at > now() - make_interval(days => %(days)s)
-    ORDER BY next_send_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-)
-RETURNING event_id, type, aggregate, payload, correlation_id, traceparent, created_at, sends
+# What is sent again to one consumer in a turn: to one that has done all it was sent, as much as it can do
+# until the next; to one that is behind, the oldest, in case they are not among what waits for it.
+RESEND_BATCH: Final = 500
+_TO_ONE_THAT_IS_BEHIND: Final = 20
+
+# At its end a process waits this long for the confirmations of what it has sent last.
+_LAST_CONFIRMATIONS_S: Final = 1.0
+
+_FORGET_SQL: Final = """
+WITH gone AS (DELETE FROM outbox WHERE event_id = ANY(%s) RETURNING event_id, overdue_at)
+DELETE FROM resends WHERE event_id IN (SELECT event_id FROM gone WHERE overdue_at IS NULL)
 """
+
+_OVERDUE_SQL: Final = (
+    "SELECT event_id, type FROM outbox WHERE overdue_at <= now() AND type = ANY(%s)"
+    " ORDER BY overdue_at LIMIT %s"
+)
+
+_NOTE_SQL: Final = """
+WITH overdue AS (
+    SELECT event_id FROM outbox WHERE event_id = ANY(%(events)s) AND overdue_at IS NOT NULL
+    FOR UPDATE SKIP LOCKED
+), noted AS (
+    UPDATE outbox SET overdue_at = NULL FROM overdue WHERE outbox.event_id = overdue.event_id
+    RETURNING outbox.event_id, created_at
+)
+INSERT INTO resends (event_id, consumer, next_send_at, owed_since)
+SELECT event_id, consumer, least(created_at, now()), least(created_at, now())
+FROM noted JOIN unnest(%(events)s::text[], %(consumers)s::text[]) AS missing (event_id, consumer)
+    USING (event_id)
+ON CONFLICT (event_id, consumer) DO NOTHING
+"""
+
+_OWED_SQL: Final = """
+SELECT consumer FROM unnest(%s::text[]) AS consumer WHERE EXISTS (
+    SELECT FROM resends WHERE resends.consumer = consumer.consumer AND parked_at IS NULL
+        AND next_send_at <= now())
+"""
+
+# What was confirmed to two processes at once may be here without its event.
+_CLAIM_SQL: Final = """
+WITH due AS (
+    SELECT event_id FROM resends
+    WHERE consumer = %(consumer)s AND parked_at IS NULL AND next_send_at <= now()
+    ORDER BY next_send_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE resends SET
+        sends = sends + 1,
+        next_send_at = now() + make_interval(secs =>
+            (%(pauses)s::float8[])[least(sends + 1, cardinality(%(pauses)s::float8[]))])
+    FROM due WHERE resends.event_id = due.event_id AND consumer = %(consumer)s
+    RETURNING resends.event_id, sends
+)
+SELECT event_id, type, aggregate, payload, correlation_id, traceparent, created_at, sends
+FROM claimed LEFT JOIN outbox USING (event_id) ORDER BY event_id
+"""
+
+_PARK_SQL: Final = """
+UPDATE resends SET parked_at = now()
+WHERE parked_at IS NULL AND owed_since <= now() - make_interval(days => %s)
+RETURNING consumer, event_id
+"""
+
+# One after the other: two processes that settle the last two consumers of an event see what the other did.
+_LOCK_SQL: Final = "SELECT FROM outbox WHERE event_id = ANY(%s) ORDER BY event_id FOR UPDATE"
+_SETTLE_SQL: Final = (
+    "DELETE FROM resends USING unnest(%s::text[], %s::text[]) AS settled (event_id, consumer)"
+    " WHERE resends.event_id = settled.event_id AND resends.consumer = settled.consumer"
+)
+_FORGET_SETTLED_SQL: Final = (
+    "DELETE FROM outbox WHERE event_id = ANY(%s) AND overdue_at IS NULL"
+    " AND NOT EXISTS (SELECT FROM resends WHERE resends.event_id = outbox.event_id)"
+)
+
+
+_UNPARK_SQL: Final = """
+UPDATE resends SET parked_at = NULL, owed_since = now(), next_send_at = now()
+WHERE parked_at IS NOT NULL AND consumer = %s
+"""
+
+
+async def unpark(connection: Connection, consumer: str) -> int:
+    """Have all that is parked for a consumer sent again, for a week more; return how much that is."""
+    return (await connection.execute(_UNPARK_SQL, (consumer,))).rowcount
 
 
 @dataclass(slots=True)
 class _Awaited:
-    """Consumers that have not confirmed an event this process sent."""
+    """Consumers that have not confirmed an event this process sent and that is not overdue."""
 
     consumers: set[str]
     since: float = field(default_factory=time.monotonic)
@@ -87,8 +168,14 @@ class Outbox:
         self._consumers = consumers
         self._new_id = new_id
         self._clock = clock
+        self._everyone = sorted(set[str]().union(*(consumers.get(name, ()) for name in self._types)))
+        # By event, oldest first.
         self._awaited: dict[str, _Awaited] = {}
+        self._none_awaited = asyncio.Event()
         self._confirmed: list[str] = []
+        # (event, consumer) that may be noted in `resends`.
+        self._settled: list[tuple[str, str]] = []
+        self._absent: frozenset[str] = frozenset()
 
     async def store(self, connection: Connection, events: Sequence[NewEvent]) -> list[Envelope]:
         """Insert events in the running transaction and return what is to be published after its commit."""
@@ -108,11 +195,11 @@ class Outbox:
         ]
         await connection.execute(
             "INSERT INTO outbox (event_id, type, aggregate, payload, correlation_id, traceparent,"
-            " created_at, next_send_at) SELECT e.*, %s, now() + make_interval(secs => %s)"
+            " created_at, overdue_at) SELECT e.*, %s, now() + make_interval(secs => %s)"
             " FROM unnest(%s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::text[]) AS e",
             (
                 now,
-                RESEND_PAUSES.after(0),
+                RESEND_PAUSES.after(0) + _HEAD_START_S,
                 [e.id for e in envelopes],
                 [e.type.name for e in envelopes],
                 [str(e.aggregate) for e in envelopes],
@@ -138,46 +225,109 @@ class Outbox:
         for event_id in event_ids:
             awaited = self._awaited.get(event_id)
             if awaited is None:
+                # Overdue, or a copy of what is done.
+                self._settled.append((event_id, consumer))
                 continue
             awaited.consumers.discard(consumer)
             if not awaited.consumers:
                 del self._awaited[event_id]
                 self._confirmed.append(event_id)
+        if not self._awaited:
+            self._none_awaited.set()
 
-    async def forget_confirmed(self) -> int:
-        """Delete the events that everyone has confirmed and return how many they were."""
+    async def forget_confirmed(self) -> None:
+        """Delete the events that everyone has confirmed."""
         confirmed, self._confirmed = self._confirmed, []
-        if not confirmed:
-            return 0
+        settled, self._settled = self._settled, []
         try:
-            async with self._database.connection() as connection:
-                await connection.execute("DELETE FROM outbox WHERE event_id = ANY(%s)", (sorted(confirmed),))
+            if confirmed:
+                async with self._database.connection() as connection:
+                    await connection.execute(_FORGET_SQL, (sorted(confirmed),))
+                confirmed = []
+            if settled:
+                await self._settle(settled)
         except Exception:
             # Nothing is lost: they are deleted at the next turn.
             self._confirmed.extend(confirmed)
+            self._settled.extend(settled)
             raise
-        return len(confirmed)
+
+    async def finish(self) -> None:
+        """Wait a moment for the confirmations of what was sent last, so that it is not sent again."""
+        if self._awaited:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_CONFIRMATIONS_S):
+                    self._none_awaited.clear()
+                    await self._none_awaited.wait()
+        await self.forget_confirmed()
 
     async def resend_due(self) -> int:
-        """Send again what is due and return how much that was.
+        """Send again what is due to each consumer that is there, and return how much that was.
 
         Rows are claimed with SKIP LOCKED and pushed into the future before they are sent, so any number of
-        replicas may do this. Each send has a message id of its own, or the broker would swallow it as a
-        duplicate.
+        replicas may do this.
         """
-        parameters = {
-            "pauses": list(RESEND_PAUSES.seconds),
-            "limit": RELAY_BATCH,
-            "days": RESEND_DAYS,
-        }
+        await self._note_overdue()
         async with self._database.connection() as connection:
-            rows = await (await connection.execute(_DUE_SQL, parameters)).fetchall()
-        unknown = sorted({row[1] for row in rows if row[1] not in self._types})
-        if unknown:
-            # Written by another version of this service; that version, or the next, sends them.
-            log.error("outbox.unknown_types", types=unknown)
+            cursor = await connection.execute(_OWED_SQL, (self._everyone,))
+            owed = [row[0] for row in await cursor.fetchall()]
+        backlogs = await asyncio.gather(*(self._bus.backlog(consumer) for consumer in owed))
+        absent = frozenset(c for c, backlog in zip(owed, backlogs, strict=True) if backlog is None)
+        if absent != self._absent:
+            log.warning("outbox.absent", consumers=sorted(absent))
+            self._absent = absent
+        sent = 0
+        for consumer, backlog in zip(owed, backlogs, strict=True):
+            if backlog is not None:
+                limit = RESEND_BATCH if backlog < FETCH_SIZE else _TO_ONE_THAT_IS_BEHIND
+                sent += await self._resend_to(consumer, limit)
+        return sent
+
+    async def park_old(self) -> int:
+        """Put aside what nobody has confirmed for a week, until a person looks; return how much that was."""
+        async with self._database.connection() as connection:
+            parked = await (await connection.execute(_PARK_SQL, (RESEND_DAYS,))).fetchall()
+        if parked:
+            log.error("outbox.parked", count=len(parked), consumers=sorted({row[0] for row in parked}))
+        return len(parked)
+
+    async def _note_overdue(self) -> None:
+        """Note in `resends` who has not confirmed what is overdue, all of it."""
+        old = time.monotonic() - RESEND_PAUSES.after(0)
+        own = takewhile(lambda item: item[1].since <= old, self._awaited.items())
+        await self._note({event_id: awaited.consumers for event_id, awaited in own})
+        for _ in range(_MOST_ROUNDS):
+            async with self._database.connection() as connection:
+                cursor = await connection.execute(_OVERDUE_SQL, (sorted(self._types), _NOTED_AT_ONCE))
+                overdue = await cursor.fetchall()
+            await self._note({event_id: self._missing(event_id, name) for event_id, name in overdue})
+            if len(overdue) < _NOTED_AT_ONCE:
+                break
+
+    def _missing(self, event_id: str, name: str) -> Iterable[str]:
+        """Return who has not confirmed an event: all of its consumers, if this process has not sent it."""
+        awaited = self._awaited.get(event_id)
+        return awaited.consumers if awaited else self._consumers.get(name, ())
+
+    async def _note(self, missing: Mapping[str, Iterable[str]]) -> None:
+        pairs = [(event_id, consumer) for event_id, who in missing.items() for consumer in who]
+        unwanted = [event_id for event_id, who in missing.items() if not who]
+        async with self._database.connection() as connection:
+            if pairs:
+                events, consumers = zip(*pairs, strict=True)
+                await connection.execute(_NOTE_SQL, {"events": list(events), "consumers": list(consumers)})
+            if unwanted:
+                await connection.execute(_FORGET_SQL, (unwanted,))
+        for event_id in missing:
+            self._awaited.pop(event_id, None)
+
+    async def _resend_to(self, consumer: str, limit: int) -> int:
+        parameters = {"consumer": consumer, "limit": limit, "pauses": list(RESEND_PAUSES.seconds)}
+        async with self._database.connection() as connection:
+            rows = await (await connection.execute(_CLAIM_SQL, parameters)).fetchall()
+        self._settled.extend((row[0], consumer) for row in rows if row[1] is None)
         envelopes = [
-            Envelope.from_row(row, self._types, self._source, self._bus.confirm_subject)
+            Envelope.from_row(row, self._types, self._source, self._bus.confirm_subject, consumer)
             for row in rows
             if row[1] in self._types
         ]
@@ -185,14 +335,21 @@ class Outbox:
             faultpoints.passing(f"{self._source}.relay_claimed")
             log.warning(
                 "outbox.resent",
+                consumer=consumer,
                 count=len(envelopes),
                 correlation_ids=[e.trail.correlation_id for e in envelopes],
             )
-            await self.publish(envelopes)
-        self._forget_unanswered()
+        for envelope in envelopes:
+            await self._bus.publish(envelope)
         return len(envelopes)
 
-    def _forget_unanswered(self) -> None:
-        limit = time.monotonic() - _FORGET_AFTER_S
-        for event_id in [i for i, awaited in self._awaited.items() if awaited.since < limit]:
-            del self._awaited[event_id]
+    async def _settle(self, settled: Sequence[tuple[str, str]]) -> None:
+        """Delete what is not owed any more, and the events that are owed to nobody."""
+        events, consumers = (list(each) for each in zip(*settled, strict=True))
+
+        async def body(connection: Connection) -> None:
+            await connection.execute(_LOCK_SQL, (events,))
+            await connection.execute(_SETTLE_SQL, (events, consumers))
+            await connection.execute(_FORGET_SETTLED_SQL, (events,))
+
+        await self._database.transact(body)

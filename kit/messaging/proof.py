@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-# Events that not all of their consumers have confirmed within `open_s`.
+# Events that not all of their consumers have confirmed within `open_s`, and by whom each is not.
 STUCK_EVENTS: Final = """
-SELECT event_id, type, sends, extract(epoch FROM now() - created_at)::int FROM outbox
+SELECT event_id, type, coalesce(consumer, 'somebody'), coalesce(sends, 1), parked_at IS NOT NULL,
+    extract(epoch FROM now() - created_at)::int
+FROM outbox LEFT JOIN resends USING (event_id)
 WHERE created_at < now() - make_interval(secs => %(open_s)s)
 """
 UNCONFIRMED_COUNT: Final = "SELECT count(*) FROM outbox"

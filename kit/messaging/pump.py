@@ -1,9 +1,9 @@
 """Moves events from the bus through a service's handlers: in batches, each event once, none lost.
 
 A batch is one step: claim in the inbox, run the handlers, store what they emit, commit; then confirm to
-the senders and acknowledge to the broker. A batch that fails is run in halves, down to the bad event, which
-fails alone. An event that fails is not confirmed, so its sender sends it again, later and later; after
-`MAX_ATTEMPTS` it becomes a dead letter.
+the senders. A batch that fails is run in halves, down to the bad event, which fails alone. An event that
+fails is not confirmed, so its sender sends it again, later and later; one that keeps failing becomes a dead
+letter. All replicas of a service take from the same events, so those of one order may be at two at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from nats.aio.msg import Msg
 from kit.messaging import dead_letters, inbox
 from kit.messaging.bus import Bus, Pull, parse_time
 from kit.messaging.dead_letters import DeadLetter
-from kit.messaging.events import SHARDS, EventType, NewEvent, Received, event_type
+from kit.messaging.events import NewEvent, Received, event_type
 from kit.messaging.spans import consuming
 from kit.messaging.step import Step, Steps, to_the_end
 from kit.observe import faultpoints
@@ -36,8 +36,14 @@ S = TypeVar("S")
 
 log = structlog.get_logger(__name__)
 
-# With the outbox's pauses (5, 10, 20, 40, 60 … s) about five minutes: longer than a restart of anything.
+# An event is given up when it has been sent so often, and has failed for so long: longer than a restart of
+# anything. With the outbox's pauses (5, 10, 20, 40, 60 … s) the eighth send comes after four minutes. Sends
+# alone say little, because some may have reached nobody, nor do copies, of which many may come at once.
 MAX_ATTEMPTS: Final = 8
+PATIENCE_S: Final = 240.0
+
+# An event that failed here and was not seen for so long has been taken by another replica.
+_FORGET_FAILURE_S: Final = 600.0
 
 # How long an unreachable database is waited for between two tries of the same batch.
 _STORE_PAUSE_S: Final = 0.5
@@ -48,14 +54,26 @@ Subscriptions = Mapping[type[Message], Handler[S]]
 
 @dataclass(frozen=True, slots=True)
 class _Delivery:
-    """A message as it came, with what could be read of it."""
+    """A message as it came, with what could be read of it.
+
+    Attributes:
+        event: None if nobody here can act on it.
+        problem: why nobody ever can.
+    """
 
     message: Msg
     event: Received[Any] | None
-    type: EventType | None
     event_id: str
     confirm_to: str
     problem: str = ""
+
+
+@dataclass(slots=True)
+class _Failing:
+    """Since when an event has been failing here, and when it did so last."""
+
+    since: float
+    last: float
 
 
 class Pump(Generic[S]):
@@ -68,7 +86,7 @@ class Pump(Generic[S]):
             events together, as they came.
         scope: makes what handlers are given (repositories and the like) for a step.
         linger_s: how long a batch of a busy service fills. Longer is cheaper, shorter is faster.
-        replica: (index, count); each replica has the shards that are its own.
+        monotonic: seconds that only grow.
     """
 
     def __init__(
@@ -81,7 +99,7 @@ class Pump(Generic[S]):
         scope: Callable[[Step], S],
         new_id: NewId,
         linger_s: float = 0.015,
-        replica: tuple[int, int] = (0, 1),
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bus = bus
         self._steps = steps
@@ -91,35 +109,31 @@ class Pump(Generic[S]):
         self._new_id = new_id
         self._linger = Linger(linger_s)
         # By event id; an event leaves it when it is done or buried.
-        self._failures: dict[str, int] = {}
-        self._replica = replica
+        self._failing: dict[str, _Failing] = {}
+        self._monotonic = monotonic
         self._by_name = {event_type(message).name: event_type(message) for message in subscriptions}
 
     def subjects(self) -> list[str]:
-        """Return the subject filters of this replica."""
-        index, count = self._replica
-        if count == 1:
-            return [type_.subject_filter() for type_ in self._by_name.values()]
-        return [
-            type_.subject_filter(shard)
-            for type_ in self._by_name.values()
-            for shard in range(index, SHARDS, count)
-        ]
+        """Return the subject filters of what it acts on."""
+        return [type_.subject_filter for type_ in self._by_name.values()]
 
     async def run(self) -> None:
-        """Handle events until cancelled; a batch that has begun is finished first."""
-        index, count = self._replica
-        durable = self._consumer if count == 1 else f"{self._consumer}-{index}-of-{count}"
-        pull = await self._bus.pull(durable, self.subjects())
-        while True:
-            messages = await pull.take(linger_s=self._linger.seconds())
-            self._linger.took(len(messages))
-            await to_the_end(self._finish(pull, messages))
+        """Handle events until cancelled; what has come is handled before it ends."""
+        pull = await self._bus.pull(self._consumer, self.subjects(), self._is_new)
+        try:
+            while True:
+                messages = await pull.take(linger_s=self._linger.seconds())
+                self._linger.took(len(messages))
+                await to_the_end(self.handle(messages))
+        finally:
+            await to_the_end(self._finish(pull))
 
-    async def _finish(self, pull: Pull, messages: Sequence[Msg]) -> None:
-        await self.handle(messages)
-        faultpoints.passing(f"{self._consumer}.before_ack")
-        await pull.acknowledge(messages[-1])
+    async def _is_new(self) -> bool:
+        return await inbox.is_new(self._steps.database, self._consumer)
+
+    async def _finish(self, pull: Pull) -> None:
+        if left := await pull.close():
+            await self.handle(left)
 
     async def handle(self, messages: Sequence[Msg]) -> None:
         """Handle one batch; returns when each of its events is done, dead or left to its sender."""
@@ -130,7 +144,7 @@ class Pump(Generic[S]):
             try:
                 done = await self._handle_together(readable)
                 for delivery in deliveries:
-                    if delivery.event is None:
+                    if delivery.event is None and delivery.problem:
                         await self._bury(delivery, delivery.problem)
                         done.append(delivery)
                 break
@@ -154,15 +168,17 @@ class Pump(Generic[S]):
         """Run the batch as one step, or as several if that fails; return what is done."""
         if not deliveries:
             return []
-        done: list[_Delivery] = []
-        errors = await one_bad_item_fails_alone(self._take_step)(deliveries)
-        for delivery, error in zip(deliveries, errors, strict=True):
+        # Copies of one event are one attempt, of the newest.
+        newest = {d.event_id: d for d in sorted(deliveries, key=lambda d: d.event.attempt if d.event else 0)}
+        errors = await one_bad_item_fails_alone(self._take_step)(list(newest.values()))
+        done: set[str] = set()
+        for delivery, error in zip(newest.values(), errors, strict=True):
             if error is None:
-                self._failures.pop(delivery.event_id, None)
-                done.append(delivery)
+                self._failing.pop(delivery.event_id, None)
+                done.add(delivery.event_id)
             elif await self._give_up(delivery, error):
-                done.append(delivery)
-        return done
+                done.add(delivery.event_id)
+        return [delivery for delivery in deliveries if delivery.event_id in done]
 
     async def _take_step(self, deliveries: list[_Delivery]) -> Sequence[None]:
         with consuming(self._consumer, [(d.event_id, d.event) for d in deliveries if d.event]) as traced:
@@ -184,25 +200,30 @@ class Pump(Generic[S]):
     async def _give_up(self, delivery: _Delivery, error: Exception) -> bool:
         """Leave a failed event to its sender's resend, or bury it; return whether it is buried.
 
-        Failures are counted here, not taken from the number of sends: that grows, too, while nobody
-        listens. The count ends with the process, so an event may be tried more often, never less.
+        For how long it has been failing is only known to this process: a restart, or another replica that
+        gets some of the sends, makes it later.
         """
-        failures = self._failures.get(delivery.event_id, 0) + 1
-        self._failures[delivery.event_id] = failures
-        last = failures >= MAX_ATTEMPTS
+        now = self._monotonic()
+        for event_id in [i for i, each in self._failing.items() if each.last < now - _FORGET_FAILURE_S]:
+            del self._failing[event_id]
+        failing = self._failing.setdefault(delivery.event_id, _Failing(now, now))
+        failing.last = now
+        attempt = delivery.event.attempt if delivery.event else 1
+        last = attempt >= MAX_ATTEMPTS and now - failing.since >= PATIENCE_S
         log.error(
             "event.failed",
             consumer=self._consumer,
             event_id=delivery.event_id,
             correlation_id=delivery.event.trail.correlation_id if delivery.event else "",
-            failures=failures,
+            attempt=attempt,
+            failing_s=round(now - failing.since),
             buried=last,
             exc_info=error,
         )
         if not last:
             return False
         await self._bury(delivery, repr(error))
-        del self._failures[delivery.event_id]
+        del self._failing[delivery.event_id]
         return True
 
     async def _bury(self, delivery: _Delivery, problem: str) -> None:
@@ -217,9 +238,7 @@ class Pump(Generic[S]):
             headers=headers,
             error=problem,
             # A replayed letter goes on counting its sends, so that its next burial is told from a late copy.
-            attempts=max(
-                self._failures.get(delivery.event_id, 1), delivery.event.attempt if delivery.event else 1
-            ),
+            attempts=delivery.event.attempt if delivery.event else 1,
         )
 
         async def body(step: Step) -> None:
@@ -244,7 +263,10 @@ class Pump(Generic[S]):
         event: Received[Any] | None = None
         attempt = 1
         problem = ""
-        if type_ is None or not event_id:
+        if type_ is None and event_id and headers.get("ce-type", "").startswith("florin."):
+            # For a newer version of this service, that is being started beside it: left to its sender.
+            log.error("event.unknown_type", consumer=self._consumer, type=name, event_id=event_id)
+        elif type_ is None or not event_id:
             problem = f"not an event of ours: type {name!r}, id {event_id!r}"
         else:
             try:
@@ -262,7 +284,6 @@ class Pump(Generic[S]):
         return _Delivery(
             message,
             event,
-            type_,
             event_id or f"unreadable-{hashlib.sha256(message.data).hexdigest()[:32]}",
             confirm_to,
             problem,

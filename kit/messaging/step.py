@@ -56,10 +56,14 @@ async def to_the_end(work: Coroutine[Any, Any, None], *, grace_s: float = GRACE_
 
 
 class Steps:
-    """Takes steps: opens the transaction, stores the outbox rows, commits, publishes."""
+    """Takes steps: opens the transaction, stores the outbox rows, commits, publishes.
+
+    Attributes:
+        database: that the steps are taken in.
+    """
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
-        self._database = database
+        self.database = database
         self._outbox = outbox
 
     async def take(self, body: Callable[[Step], Awaitable[T]]) -> T:
@@ -77,7 +81,7 @@ class Steps:
             envelopes = await self._outbox.store(connection, step.events) if step.events else []
             return result, step, envelopes
 
-        result, step, envelopes = await self._database.transact(run)
+        result, step, envelopes = await self.database.transact(run)
         await self._outbox.publish(envelopes)
         for hook in step.hooks:
             hook()

@@ -18,6 +18,9 @@ FORGET_CONFIRMED: Final = Schedule("outbox.forget", every_s=0.25)
 # What is due is sent again; each event has its own time, this is only how soon that is noticed.
 RESEND_DUE: Final = Schedule("outbox.resend", every_s=1.0)
 
+# What was owed for a week is put aside; nobody waits for that any more.
+PARK_OLD: Final = Schedule("outbox.park", every_s=60.0)
+
 # Memories of events and keys that are too old to come again, some thousand at a time.
 PRUNE_INBOX: Final = Schedule("inbox.prune", every_s=10.0)
 PRUNE_KEYS: Final = Schedule("idempotency_keys.prune", every_s=10.0)
@@ -29,5 +32,6 @@ def of_every_context(every: Every, database: Database, outbox: Outbox) -> None:
     """Register what keeps a context's messages small and moving."""
     every(FORGET_CONFIRMED, outbox.forget_confirmed)
     every(RESEND_DUE, outbox.resend_due)
+    every(PARK_OLD, outbox.park_old)
     every(PRUNE_INBOX, partial(inbox.prune, database))
     every(PRUNE_KEYS, partial(idempotency.prune, database))

@@ -69,7 +69,7 @@ class Runtime:
         bus: Bus | None = None,
     ) -> None:
         database = Database(settings.database_url)
-        bus = bus or Bus(name=f"{name}-{settings.replica_index + 1}", url=settings.nats_url)
+        bus = bus or Bus(name=name, url=settings.nats_url)
         outbox = Outbox(
             database,
             bus,
@@ -109,7 +109,6 @@ class Runtime:
             scope=scope,
             new_id=self.new_id,
             linger_s=self._settings.event_linger_ms / 1000,
-            replica=self._settings.replica,
         )
         self.scope = scope
         self.worker("pump", self.pump.run)
@@ -180,7 +179,7 @@ class Runtime:
         async with AsyncExitStack() as last_first:
             last_first.push_async_callback(self.database.close)
             last_first.push_async_callback(self.bus.close)
-            last_first.push_async_callback(self.outbox.forget_confirmed)
+            last_first.push_async_callback(self.outbox.finish)
             for closer in self.closers:
                 last_first.push_async_callback(closer)
             last_first.push_async_callback(self._end_workers)

@@ -47,20 +47,11 @@ class ContextSettings(BaseSettings):
     nats_url: str = "nats://127.0.0.1:42229"
     # Where answers to repeated requests are remembered; the context works without it.
     redis_url: str = "redis://127.0.0.1:63799"
-    # Which of the replicas this process is, counted from 0: each handles the shards that are its own.
-    replica_index: int = Field(default=0, ge=0)
-    # How many replicas there are; all of them must be told the same.
-    replica_count: int = Field(default=1, ge=1, le=16)
     # Signs page tokens. Left out, each process makes its own: then tokens end with it, and replicas do not
     # know each other's.
     page_token_key: str = Field(default_factory=lambda: secrets.token_hex(32), min_length=16, repr=False)
     # How long an event batch of a busy context fills: longer is cheaper, shorter is faster.
     event_linger_ms: int = Field(default=40, ge=0, le=1_000)
-
-    @property
-    def replica(self) -> tuple[int, int]:
-        """(index, count) of this replica."""
-        return self.replica_index, self.replica_count
 
 
 def read(kind: type[S], name: str) -> S:

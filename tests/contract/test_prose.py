@@ -95,7 +95,7 @@ def test_a_name_that_does_not_exist_is_found(text: str, problem: str, known: Kno
         "`florin.order.v1.OrderService/GetOrder`, `florin.order.order_placed.<shard>`",
         "`florin.common.v1.access`, `florin.order.v1.Order.Status`",
         "`GET /v1/orders/{id}`, `/v1/orders/ord_1:watch`, `POST /_sim/config`",
-        "`FLORIN_FAULTPOINT=payment_svc.after_charge:3`, `FLORIN_FAULTPOINT=order_svc.before_ack`",
+        "`FLORIN_FAULTPOINT=payment_svc.after_charge:3`, `FLORIN_FAULTPOINT=order_svc.before_publish`",
         "INVALID_ARGUMENT, `KEY_TTL` and RESERVATION_TTL",
         "An id such as `ord_01JD…`, `pay_…` or `ord_1`; the replica `order_svc-2`.",
         "Once it was “order.brewed” in “kit/brew.py”.",

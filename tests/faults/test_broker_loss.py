@@ -46,7 +46,7 @@ async def lose_the_disk(system: System) -> None:
 
 
 async def delete_the_consumers(system: System) -> None:
-    """Delete every durable consumer; the next ones begin at the first message again."""
+    """Delete every durable consumer; the next ones begin a few seconds back."""
     async with jetstream(system) as broker:
         for consumer in await broker.consumers_info(STREAM):
             await broker.delete_consumer(STREAM, consumer.name)

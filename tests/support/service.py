@@ -11,6 +11,7 @@ shop.then(StockReleased(order_id="ord_1", ...))
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any, Final, Generic, TypeVar
@@ -21,7 +22,7 @@ from nats.aio.msg import Msg
 
 from kit.messaging.bus import Bus, Envelope
 from kit.messaging.events import Aggregate, EventType, event_type
-from kit.messaging.pump import Pump, Subscriptions
+from kit.messaging.pump import MAX_ATTEMPTS, PATIENCE_S, Pump, Subscriptions
 from kit.messaging.step import Step
 from kit.runtime.context import Runtime
 from kit.runtime.settings import ContextSettings
@@ -44,6 +45,7 @@ class RecordingBus(Bus):
         published: envelopes in the order they were sent, resends included.
         confirmed: (consumer, where to, event ids) of each confirmation.
         down: while true, whatever is published is lost, as if the broker were away.
+        backlogs: of consumers that are behind, or None for one that is not there; all others wait for events.
     """
 
     def __init__(self, name: str = "recording") -> None:
@@ -51,6 +53,7 @@ class RecordingBus(Bus):
         self.published: list[Envelope] = []
         self.confirmed: list[tuple[str, str, list[str]]] = []
         self.down = False
+        self.backlogs: dict[str, int | None] = {}
 
     async def open(self) -> None:
         """Do nothing."""
@@ -66,6 +69,10 @@ class RecordingBus(Bus):
     async def confirm(self, consumer: str, confirm_to: str, event_ids: Sequence[str]) -> None:
         """Remember the confirmation."""
         self.confirmed.append((consumer, confirm_to, list(event_ids)))
+
+    async def backlog(self, consumer: str) -> int | None:
+        """Return what the test says."""
+        return self.backlogs.get(consumer, 0)
 
     def take(self) -> list[Envelope]:
         """Return what was published since the last call."""
@@ -159,7 +166,7 @@ def delivered(event: Message | Envelope) -> Msg:
     envelope = event if isinstance(event, Envelope) else envelope_of(event)
     return Msg(
         _client=Client(),
-        subject=envelope.type.subject(envelope.aggregate),
+        subject=envelope.subject,
         data=envelope.payload,
         headers=envelope.headers(),
     )
@@ -186,6 +193,17 @@ async def handle(
     for _ in range(times):
         await pump.handle([delivered(event) for event in events])
     return opened(bus.published[before:])
+
+
+async def handle_until_given_up(runtime: Runtime, pump: Pump[Any], event: Envelope) -> list[Message]:
+    """Push an event through a pump as often, and over as long a time, as makes a dead letter of it."""
+    said = await handle(runtime, pump, event)
+    clock = pump._monotonic
+    pump._monotonic = lambda: clock() + PATIENCE_S
+    try:
+        return said + await handle(runtime, pump, replace(event, attempt=event.attempt + MAX_ATTEMPTS))
+    finally:
+        pump._monotonic = clock
 
 
 def pump_of(runtime: Runtime, subscriptions: Subscriptions[S], scope: Callable[[Step], S]) -> Pump[S]:
@@ -219,6 +237,11 @@ class Scenario(Generic[S]):
     async def when(self, *events: Message | Envelope, times: int = 1) -> list[Message]:
         """Let events happen together, as one batch that comes `times`, and return what the service says."""
         self._emitted = await handle(self.runtime, self._pump, *events, times=times)
+        return self._emitted
+
+    async def when_given_up(self, event: Envelope) -> list[Message]:
+        """Let an event happen again and again until it is a dead letter, unless it succeeds."""
+        self._emitted = await handle_until_given_up(self.runtime, self._pump, event)
         return self._emitted
 
     def then(self, *expected: Message) -> None:

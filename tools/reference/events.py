@@ -17,7 +17,8 @@ outbox of its owner in the transaction of its effect, and sent until every consu
 ([why](../decisions/0003-outbox-until-confirmed.md)).
 
 On NATS JetStream it travels in the stream `FLORIN` as a CloudEvent in binary mode: the payload is the
-message, the attributes are headers.
+message, the attributes are headers. What a consumer has not confirmed in time is sent again to that
+consumer alone, on `florin.resend.<consumer>.<shard>`; whoever else listens gets each event at most once.
 
 | header | what it is |
 | --- | --- |
@@ -27,12 +28,14 @@ message, the attributes are headers.
 | `ce-subject` | what it belongs to, kind and id: `order/ord_…` |
 | `ce-time` | when its producer committed it |
 | `florin-correlation-id`, `traceparent` | join it to its checkout |
-| `florin-attempt` | 1, and one more for each resend |
+| `florin-attempt` | 1, and one more for each resend to the same consumer |
 | `florin-confirm-to` | subject on which the sender waits for confirmations |
-| `Nats-Msg-Id` | the event id, with `#` and the attempt for a resend |
+| `Nats-Msg-Id` | the event id; for a resend with `#`, the consumer, `#` and the attempt |
 
-The last token of a subject is the shard, 0 to {SHARDS - 1}: a hash of the id in `ce-subject`, so that the
-events of one order stay in order however many replicas there are."""
+The last token of a subject is the shard, 0 to {SHARDS - 1}: a hash of the id in `ce-subject`, for whoever
+listens from outside and wants to divide the work. Florin's own replicas share one durable consumer for each
+context ([why](../decisions/0013-one-durable-for-all-replicas.md)), and events of one order may come in any
+sequence."""
 
 
 def render() -> str:
@@ -68,7 +71,7 @@ def _consumers(type_: EventType) -> str:
 
 
 def _event(message: Message, type_: EventType) -> str:
-    subject = type_.subject_filter().replace("*", "<shard>")
+    subject = type_.subject_filter.replace("*", "<shard>")
     return "\n\n".join(
         [
             f"## {type_.name}",

@@ -12,7 +12,6 @@ from florin.payment.v1.payment_events_pb2 import PaymentCaptured, PaymentFailed
 
 from inventory_svc import proof
 from inventory_svc.domain.product import AdjustStock
-from kit.messaging.pump import MAX_ATTEMPTS
 from tests.integration.inventory_svc.conftest import Shop, charge_of, key_of, placed
 from tests.support.service import envelope_of, recorded
 
@@ -156,7 +155,7 @@ async def test_late_money_for_units_that_are_gone_becomes_a_dead_letter(shop: Sh
     await shop.sells(mug=2)
     await shop.given(placed("ord_1", mug=2), PaymentFailed(order_id="ord_1"))
     await shop.given(placed("ord_2", mug=1))
-    await shop.when(envelope_of(PaymentCaptured(order_id="ord_1")), times=MAX_ATTEMPTS)
+    await shop.when_given_up(envelope_of(PaymentCaptured(order_id="ord_1")))
     shop.then_nothing()
     [(about, error)] = await shop.rows("SELECT aggregate, error FROM dead_letters")
     assert about == "order/ord_1"
@@ -167,7 +166,7 @@ async def test_late_money_for_units_that_are_gone_becomes_a_dead_letter(shop: Sh
 async def test_a_failure_after_the_sale_releases_nothing_and_is_kept_for_a_person(shop: Shop) -> None:
     await shop.sells(mug=2)
     await shop.given(placed("ord_1", mug=2), PaymentCaptured(order_id="ord_1"))
-    await shop.when(envelope_of(PaymentFailed(order_id="ord_1")), times=MAX_ATTEMPTS)
+    await shop.when_given_up(envelope_of(PaymentFailed(order_id="ord_1")))
     shop.then_nothing()
     [(error,)] = await shop.rows("SELECT error FROM dead_letters")
     assert "SOLD" in error

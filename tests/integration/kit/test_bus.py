@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
 
 import nats
 import pytest
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
+from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.client import JetStreamContext
 
+from kit.messaging import bus as bus_module
 from kit.messaging import outbox as outbox_module
 from kit.messaging.bus import FETCH_SIZE, STREAM, Bus, Pull
 from kit.messaging.events import Aggregate, NewEvent, event_type, event_types
@@ -28,7 +32,17 @@ from tests.support.stores import Nats
 from tests.support.waiting import eventually
 
 CONSUMER = "notification_svc"
-SUBJECTS = [event_type(OrderCompleted).subject_filter()]
+SUBJECTS = [event_type(OrderCompleted).subject_filter]
+
+
+async def is_new() -> bool:
+    """Say that the consumer has never acted on an event."""
+    return True
+
+
+async def is_known() -> bool:
+    """Say that the consumer has acted on events before."""
+    return False
 
 
 @asynccontextmanager
@@ -58,24 +72,25 @@ async def background(*work: Awaitable[object]) -> AsyncIterator[None]:
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
 
 
-async def take_ids(pull: Pull, count: int, *, deadline_s: float = 20.0) -> list[str]:
-    """Return the event ids of the next `count` messages, acknowledged."""
+async def take_ids(pull: Pull, count: int, *, deadline_s: float = 60.0) -> list[str]:
+    """Return the event ids of the next `count` messages."""
     ids: list[str] = []
     async with asyncio.timeout(deadline_s):
         while len(ids) < count:
             messages = await pull.take(linger_s=0)
             ids += [message.headers["ce-id"] for message in messages if message.headers]
-            await pull.acknowledge(messages[-1])
     return ids
 
 
 async def test_events_come_in_the_order_of_their_sending_with_all_they_carry(nats_url: str) -> None:
     trail = Trail("cor_1", f"00-{'a' * 32}-{'b' * 16}-01")
     async with connected(nats_url) as bus:
-        pull = await bus.pull(CONSUMER, SUBJECTS)
+        pull = await bus.pull(CONSUMER, SUBJECTS, is_new)
         sent = [envelope_of(OrderCompleted(order_id="ord_1"), trail=trail) for _ in range(3 * FETCH_SIZE)]
         for envelope in sent:
             await bus.publish(envelope)
@@ -94,7 +109,7 @@ async def test_a_pull_asks_for_no_more_than_it_is_short_of(nats_url: str) -> Non
     """Pull requests that pile up would keep the broker busy for nothing."""
     portion = FETCH_SIZE // 2 + 2
     async with connected(nats_url) as bus, administrator(nats_url) as jetstream:
-        pull = await bus.pull(CONSUMER, SUBJECTS)
+        pull = await bus.pull(CONSUMER, SUBJECTS, is_new)
         for _ in range(20):
             for _ in range(portion):
                 await bus.publish(envelope_of(OrderCompleted(order_id="ord_1")))
@@ -103,9 +118,137 @@ async def test_a_pull_asks_for_no_more_than_it_is_short_of(nats_url: str) -> Non
         assert (info.num_waiting or 0) <= 3
 
 
+async def test_a_consumer_that_never_acted_on_an_event_begins_with_the_first_that_is_there(
+    nats_url: str,
+) -> None:
+    async with connected(nats_url) as bus:
+        first = envelope_of(OrderCompleted(order_id="ord_1"))
+        await bus.publish(first)
+        pull = await bus.pull(CONSUMER, SUBJECTS, is_new)
+        assert await take_ids(pull, 1) == [first.id]
+
+
+async def test_a_consumer_that_acted_on_events_before_begins_a_little_while_ago(
+    nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older ones are sent again if they were not confirmed; nobody reads an hour of the others' first."""
+    monkeypatch.setattr(bus_module, "_LOOK_BACK", timedelta(seconds=-1))
+    async with connected(nats_url) as bus:
+        for _ in range(100):
+            await bus.publish(envelope_of(OrderCompleted(order_id="ord_1")))
+        pull = await bus.pull(CONSUMER, SUBJECTS, is_known)
+        taking = asyncio.create_task(take_ids(pull, 1))
+        sent: list[str] = []
+
+        async def newest_is_taken() -> bool:
+            envelope = envelope_of(OrderCompleted(order_id="ord_2"))
+            sent.append(envelope.id)
+            await bus.publish(envelope)
+            return taking.done()
+
+        await eventually(newest_is_taken, "an event arrives")
+        assert set(await taking) <= set(sent)
+
+
+async def test_what_is_sent_again_to_one_consumer_comes_to_it_alone(nats_url: str) -> None:
+    async with connected(nats_url) as bus:
+        mine = await bus.pull(CONSUMER, SUBJECTS, is_new)
+        others = await bus.pull("payment_svc", SUBJECTS, is_new)
+        event = envelope_of(OrderCompleted(order_id="ord_1"))
+        await bus.publish(replace(event, to="payment_svc", attempt=2))
+        await bus.publish(replace(event, to=CONSUMER, attempt=2))
+        last = envelope_of(OrderCompleted(order_id="ord_2"))
+        await bus.publish(last)
+        assert await take_ids(mine, 2) == [event.id, last.id]
+        assert await take_ids(others, 2) == [event.id, last.id]
+
+
+async def test_a_context_that_acts_on_one_event_more_keeps_its_place(nats_url: str) -> None:
+    async with connected(nats_url) as bus, administrator(nats_url) as jetstream:
+        pull = await bus.pull(CONSUMER, SUBJECTS, is_new)
+        before = envelope_of(OrderCompleted(order_id="ord_1"))
+        await bus.publish(before)
+        assert await take_ids(pull, 1) == [before.id]
+        await pull.close()
+        both = [*SUBJECTS, event_type(OrderFailed).subject_filter]
+        pull = await bus.pull(CONSUMER, both, is_new)
+        failed = envelope_of(OrderFailed(order_id="ord_2"))
+        await bus.publish(failed)
+        assert await take_ids(pull, 1) == [failed.id]
+        assert len(await jetstream.consumers_info(STREAM)) == 1
+
+
+async def test_durables_of_the_version_before_are_replaced(nats_url: str) -> None:
+    """Each replica had one for its shards, or one for all of them, that acknowledged."""
+    others = ["payment_svc-0-of-2", "somebody-0-of-2"]
+    async with connected(nats_url) as bus, administrator(nats_url) as jetstream:
+        for durable in [CONSUMER, f"{CONSUMER}-0-of-2", f"{CONSUMER}-11-of-16", *others]:
+            config = ConsumerConfig(durable_name=durable, ack_policy=AckPolicy.ALL, filter_subjects=SUBJECTS)
+            await jetstream.add_consumer(STREAM, config)
+        pull = await bus.pull(CONSUMER, SUBJECTS, is_new)
+        event = envelope_of(OrderCompleted(order_id="ord_1"))
+        await bus.publish(event)
+        assert await take_ids(pull, 1) == [event.id]
+        known = {each.name: each.config for each in await jetstream.consumers_info(STREAM)}
+        assert known.keys() == {CONSUMER, *others}
+        assert known[CONSUMER].ack_policy == AckPolicy.NONE
+
+
+async def test_a_consumer_is_there_while_somebody_pulls(
+    nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bus_module, "_RECENTLY", timedelta())
+    async with connected(nats_url) as bus:
+        assert await bus.backlog(CONSUMER) is None, "nobody has heard of it"
+        async with connected(nats_url) as its_bus:
+            pull = await its_bus.pull(CONSUMER, SUBJECTS, is_new)
+            taking = asyncio.create_task(take_ids(pull, 2))
+
+            async def is_there() -> bool:
+                return await bus.backlog(CONSUMER) == 0
+
+            await eventually(is_there, "it waits for events")
+            taking.cancel()
+
+        async def is_gone() -> bool:
+            return await bus.backlog(CONSUMER) is None
+
+        await eventually(is_gone, "its request is over")
+
+
+async def test_what_had_come_when_a_pull_ends_is_not_lost(nats_url: str) -> None:
+    async with connected(nats_url) as bus:
+        pull = await bus.pull(CONSUMER, SUBJECTS, is_new)
+        taking = asyncio.create_task(pull.take(linger_s=60))
+        sent = [envelope_of(OrderCompleted(order_id=f"ord_{n}")) for n in range(50)]
+        for envelope in sent:
+            await bus.publish(envelope)
+        await eventually(lambda: pull._messages != [], "events come")
+        taking.cancel()
+        left = await pull.close()
+        pull = await bus.pull(CONSUMER, SUBJECTS, is_new)
+        came = [message.headers["ce-id"] for message in left if message.headers]
+        came += await take_ids(pull, len(sent) - len(came)) if len(came) < len(sent) else []
+        assert came == [envelope.id for envelope in sent]
+
+
+async def test_a_pull_that_ends_leaves_nothing_behind(nats_url: str) -> None:
+    async with connected(nats_url) as bus:
+        pull = await bus.pull(CONSUMER, SUBJECTS, is_new)
+        await pull.close()
+        watched = len(bus._reconnected), len(bus._client._subs)
+        for _ in range(10):
+            pull = await bus.pull(CONSUMER, SUBJECTS, is_new)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await pull.take(linger_s=0)
+            await pull.close()
+        assert (len(bus._reconnected), len(bus._client._subs)) == watched
+
+
 async def test_a_deleted_consumer_is_made_again_while_somebody_pulls_on_it(nats_url: str) -> None:
     async with connected(nats_url) as bus, administrator(nats_url) as jetstream:
-        pull = await bus.pull(CONSUMER, SUBJECTS)
+        pull = await bus.pull(CONSUMER, SUBJECTS, is_new)
         first = envelope_of(OrderCompleted(order_id="ord_1"))
         await bus.publish(first)
         assert await take_ids(pull, 1) == [first.id]
@@ -113,13 +256,13 @@ async def test_a_deleted_consumer_is_made_again_while_somebody_pulls_on_it(nats_
         await jetstream.delete_consumer(STREAM, CONSUMER)
         second = envelope_of(OrderCompleted(order_id="ord_2"))
         await bus.publish(second)
-        # From the first message on: what was handled before is told apart by the inbox.
+        # A few seconds back: what was handled before is told apart by the inbox.
         assert await taking == [first.id, second.id]
 
 
 async def test_a_deleted_stream_is_made_again_while_somebody_pulls_on_it(nats_url: str) -> None:
     async with connected(nats_url) as bus, administrator(nats_url) as jetstream:
-        pull = await bus.pull(CONSUMER, SUBJECTS)
+        pull = await bus.pull(CONSUMER, SUBJECTS, is_new)
         taking = asyncio.create_task(take_ids(pull, 1))
         await jetstream.delete_stream(STREAM)
         sent: set[str] = set()
@@ -176,7 +319,8 @@ class Shop:
             with suppress(TimeoutError):
                 await execute(
                     self.sender,
-                    "UPDATE outbox SET next_send_at = least(next_send_at, now() + interval '1 second')",
+                    "UPDATE outbox SET overdue_at = least(overdue_at, now() + interval '1 second')"
+                    " WHERE overdue_at IS NOT NULL",
                 )
                 await self.sender.outbox.resend_due()
                 await self.sender.outbox.forget_confirmed()

@@ -8,6 +8,7 @@ import pytest
 from florin.inventory.v1.inventory_events_pb2 import StockReserved
 from florin.order.v1.order_events_pb2 import OrderCompleted
 
+from kit.messaging import outbox as outbox_module
 from kit.messaging.bus import Envelope
 from kit.messaging.events import Aggregate, NewEvent, event_type
 from kit.messaging.outbox import RESEND_DAYS, RESEND_PAUSES, Outbox
@@ -15,6 +16,7 @@ from kit.messaging.step import Step
 from kit.runtime.context import Runtime
 from kit.values.clock import system_clock
 from kit.values.ids import new_id
+from kit.values.pauses import Pauses
 from kit.values.trail import Trail
 from tests.integration.kit.sample import CONSUMERS, execute, rows
 from tests.support.service import RecordingBus, opened, recorded
@@ -22,7 +24,10 @@ from tests.support.service import RecordingBus, opened, recorded
 ORDER = Aggregate("order", "ord_1")
 TRAIL = Trail("cor_1", f"00-{'a' * 32}-{'b' * 16}-01")
 
-MAKE_DUE = "UPDATE outbox SET next_send_at = now()"
+MAKE_DUE = (
+    "UPDATE outbox SET overdue_at = now() WHERE overdue_at IS NOT NULL;"
+    " UPDATE resends SET next_send_at = now()"
+)
 
 
 async def emit(runtime: Runtime, *order_ids: str) -> list[Envelope]:
@@ -33,6 +38,34 @@ async def emit(runtime: Runtime, *order_ids: str) -> list[Envelope]:
 
     await runtime.steps.take(body)
     return recorded(runtime).take()
+
+
+async def reserve(runtime: Runtime, *order_ids: str) -> list[Envelope]:
+    """Emit StockReserved (two consumers: payment_svc and order_svc) and return what was published."""
+
+    async def body(step: Step) -> None:
+        step.emit([NewEvent(StockReserved(order_id=o), Aggregate("order", o), TRAIL) for o in order_ids])
+
+    await runtime.steps.take(body)
+    return recorded(runtime).take()
+
+
+def successor_of(runtime: Runtime, bus: RecordingBus) -> Outbox:
+    """Return the outbox of another replica."""
+    return Outbox(
+        runtime.database,
+        bus,
+        source="sample_svc",
+        types=[event_type(OrderCompleted), event_type(StockReserved)],
+        consumers=CONSUMERS,
+        new_id=new_id,
+        clock=system_clock,
+    )
+
+
+async def nothing_is_owed(runtime: Runtime) -> bool:
+    """Return whether there is neither an event nor somebody who has not confirmed one."""
+    return await rows(runtime, "SELECT event_id FROM outbox UNION ALL SELECT event_id FROM resends") == []
 
 
 async def test_events_are_published_after_the_commit_and_never_without_it(runtime: Runtime) -> None:
@@ -53,21 +86,17 @@ async def test_events_are_published_after_the_commit_and_never_without_it(runtim
 
 
 async def test_what_everyone_has_confirmed_is_deleted_and_what_one_has_not_stays(runtime: Runtime) -> None:
-    async def body(step: Step) -> None:
-        step.emit([NewEvent(StockReserved(order_id="ord_1"), ORDER, TRAIL)])
-
-    await runtime.steps.take(body)
-    [event] = recorded(runtime).take()
-
+    [event] = await reserve(runtime, "ord_1")
     runtime.outbox.confirm("payment_svc", [event.id])
     runtime.outbox.confirm("payment_svc", [event.id])
-    assert await runtime.outbox.forget_confirmed() == 0
+    await runtime.outbox.forget_confirmed()
+    assert await rows(runtime, "SELECT event_id FROM outbox") == [(event.id,)]
     runtime.outbox.confirm("order_svc", [event.id, "evt_of_somebody_else"])
-    assert await runtime.outbox.forget_confirmed() == 1
+    await runtime.outbox.forget_confirmed()
     assert await rows(runtime, "SELECT * FROM outbox") == []
 
 
-async def test_an_unconfirmed_event_is_sent_again_under_a_new_message_id(runtime: Runtime) -> None:
+async def test_an_overdue_event_is_sent_again_under_a_message_id_of_its_own(runtime: Runtime) -> None:
     [first] = await emit(runtime, "ord_1")
     assert await runtime.outbox.resend_due() == 0, "it is not due yet"
     await execute(runtime, MAKE_DUE)
@@ -79,54 +108,178 @@ async def test_an_unconfirmed_event_is_sent_again_under_a_new_message_id(runtime
     assert second.headers()["Nats-Msg-Id"] != first.headers()["Nats-Msg-Id"]
     assert second.headers()["ce-id"] == first.headers()["ce-id"]
     runtime.outbox.confirm("notification_svc", [first.id])
-    assert await runtime.outbox.forget_confirmed() == 1
+    await runtime.outbox.forget_confirmed()
+    assert await nothing_is_owed(runtime)
+
+
+async def test_whoever_has_confirmed_gets_nothing_again(runtime: Runtime) -> None:
+    [event] = await reserve(runtime, "ord_1")
+    runtime.outbox.confirm("payment_svc", [event.id])
+    await execute(runtime, MAKE_DUE)
+    await runtime.outbox.resend_due()
+    assert [(sent.id, sent.to) for sent in recorded(runtime).take()] == [(event.id, "order_svc")]
+    runtime.outbox.confirm("order_svc", [event.id])
+    await runtime.outbox.forget_confirmed()
+    assert await nothing_is_owed(runtime)
+
+
+async def test_the_process_that_sent_an_event_notes_who_is_missing_before_the_others_do(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own clock says when: the others would have to write down all consumers."""
+    [event] = await reserve(runtime, "ord_1")
+    runtime.outbox.confirm("order_svc", [event.id])
+    assert await successor_of(runtime, RecordingBus()).resend_due() == 0
+    monkeypatch.setattr(outbox_module, "RESEND_PAUSES", Pauses((0.0, 10.0)))
+    await runtime.outbox.resend_due()
+    assert [sent.to for sent in recorded(runtime).take()] == ["payment_svc"]
 
 
 async def test_an_event_that_was_never_published_is_sent_by_whoever_comes_next(runtime: Runtime) -> None:
     recorded(runtime).down = True
-    assert await emit(runtime, "ord_1") == []
+    assert await reserve(runtime, "ord_1") == []
     await execute(runtime, MAKE_DUE)
-    successor = Outbox(
-        runtime.database,
-        bus := RecordingBus(),
-        source="sample_svc",
-        types=[event_type(OrderCompleted)],
-        consumers=CONSUMERS,
-        new_id=new_id,
-        clock=system_clock,
-    )
-    assert await successor.resend_due() == 1
-    assert opened(bus.published) == [OrderCompleted(order_id="ord_1")]
+    bus = RecordingBus()
+    assert await successor_of(runtime, bus).resend_due() == 2
+    assert opened(bus.published) == [StockReserved(order_id="ord_1")] * 2
+    assert {sent.to for sent in bus.published} == {"payment_svc", "order_svc"}
+    assert len({sent.headers()["Nats-Msg-Id"] for sent in bus.published}) == 2, "the broker keeps both"
     assert bus.published[0].confirm_to == bus.confirm_subject, "it is confirmed to whom it was sent by"
 
 
 async def test_pauses_between_sends_grow_to_a_limit(runtime: Runtime) -> None:
-    due = "SELECT round(extract(epoch FROM next_send_at - now()))::int FROM outbox"
     await emit(runtime, "ord_1")
-    pauses = await rows(runtime, due)
+    pauses = []
     for _ in range(6):
         await execute(runtime, MAKE_DUE)
         await runtime.outbox.resend_due()
-        pauses += await rows(runtime, due)
-    assert pauses == [(RESEND_PAUSES.after(earlier),) for earlier in range(7)]
+        pauses += await rows(
+            runtime, "SELECT round(extract(epoch FROM next_send_at - now()))::int FROM resends"
+        )
+    assert pauses == [(RESEND_PAUSES.after(earlier),) for earlier in range(1, 7)]
 
 
 async def test_several_relays_never_send_the_same_event_at_the_same_time(runtime: Runtime) -> None:
     await emit(runtime, *[f"ord_{n}" for n in range(1_200)])
     await execute(runtime, MAKE_DUE)
     sent = await asyncio.gather(*[runtime.outbox.resend_due() for _ in range(6)])
+    sent += await asyncio.gather(*[runtime.outbox.resend_due() for _ in range(6)])
     assert sum(sent) == 1_200
     ids = [envelope.id for envelope in recorded(runtime).take()]
     assert len(ids) == len(set(ids)) == 1_200
 
 
-async def test_after_seven_days_nothing_is_sent_by_itself_and_the_row_stays_for_a_person(
+async def test_nothing_is_sent_again_to_one_that_is_not_there_until_it_is_back(runtime: Runtime) -> None:
+    recorded(runtime).backlogs["payment_svc"] = None
+    events = await reserve(runtime, "ord_1", "ord_2")
+    for _ in range(3):
+        await execute(runtime, MAKE_DUE)
+        await runtime.outbox.resend_due()
+    assert {sent.to for sent in recorded(runtime).take()} == {"order_svc"}
+    recorded(runtime).backlogs["payment_svc"] = 0
+    await execute(runtime, "UPDATE resends SET next_send_at = 'infinity' WHERE consumer = 'order_svc'")
+    await runtime.outbox.resend_due()
+    again = recorded(runtime).take()
+    assert [(sent.id, sent.to, sent.attempt) for sent in again] == [
+        (event.id, "payment_svc", 2) for event in events
+    ]
+
+
+async def test_one_that_is_behind_gets_only_the_oldest_again(runtime: Runtime) -> None:
+    recorded(runtime).backlogs["notification_svc"] = 30_000
+    oldest = await emit(runtime, *[f"ord_{n}" for n in range(20)])
+    await emit(runtime, *[f"ord_{n}" for n in range(20, 100)])
+    await execute(runtime, MAKE_DUE)
+    assert await runtime.outbox.resend_due() == 20
+    assert {each.id for each in recorded(runtime).take()} == {event.id for event in oldest}
+
+
+async def test_30_000_events_for_one_that_fails_do_not_hold_up_what_is_owed_to_another(
     runtime: Runtime,
 ) -> None:
-    await emit(runtime, "ord_1")
+    """Nor those for one that is away: in the turn in which the lost event is due, it is sent."""
     await execute(
         runtime,
-        f"UPDATE outbox SET next_send_at = now(), created_at = now() - interval '{RESEND_DAYS} days'",
+        "INSERT INTO outbox (event_id, type, aggregate, payload, correlation_id, traceparent, overdue_at)"
+        " SELECT 'evt_' || n, 'order.completed', 'order/ord_' || n, '', '', '', now() - interval '1 second'"
+        " FROM generate_series(1, 30000) AS n",
+    )
+    recorded(runtime).down = True
+    await reserve(runtime, "ord_1")
+    recorded(runtime).down = False
+    await execute(runtime, "UPDATE outbox SET overdue_at = now() WHERE type = 'stock.reserved'")
+    await runtime.outbox.resend_due()
+    lost = [sent for sent in recorded(runtime).take() if sent.type.name == "stock.reserved"]
+    assert {sent.to for sent in lost} == {"payment_svc", "order_svc"}
+
+
+async def test_what_was_owed_for_a_week_is_parked_until_a_person_has_it_sent_again(runtime: Runtime) -> None:
+    [event] = await emit(runtime, "ord_1")
+    await execute(runtime, f"UPDATE outbox SET created_at = now() - interval '{RESEND_DAYS} days'")
+    await execute(runtime, MAKE_DUE)
+    await runtime.outbox.resend_due()
+    assert await runtime.outbox.park_old() == 1
+    assert await runtime.outbox.park_old() == 0
+    recorded(runtime).take()
+    await execute(runtime, MAKE_DUE)
+    assert await runtime.outbox.resend_due() == 0
+    assert await rows(runtime, "SELECT event_id FROM outbox") == [(event.id,)]
+
+    async with runtime.database.connection() as connection:
+        assert await outbox_module.unpark(connection, "notification_svc") == 1
+    assert await runtime.outbox.resend_due() == 1
+    assert await runtime.outbox.park_old() == 0, "it has another week"
+
+
+async def test_two_processes_that_hear_of_the_last_two_consumers_at_once_leave_nothing(
+    runtime: Runtime,
+) -> None:
+    sent = await reserve(runtime, *[f"ord_{n}" for n in range(50)])
+    ids = [event.id for event in sent]
+    await execute(runtime, MAKE_DUE)
+    await runtime.outbox.resend_due()
+    others = [successor_of(runtime, RecordingBus()) for _ in range(2)]
+    others[0].confirm("payment_svc", ids)
+    others[1].confirm("order_svc", reversed(ids))
+    await asyncio.gather(*[other.forget_confirmed() for other in others])
+    assert await nothing_is_owed(runtime)
+
+
+async def test_what_is_owed_of_an_event_that_is_gone_is_forgotten(runtime: Runtime) -> None:
+    """Confirmed by all to its sender while another process noted it as overdue."""
+    await execute(
+        runtime,
+        "INSERT INTO resends (event_id, consumer, next_send_at, owed_since)"
+        " VALUES ('evt_gone', 'notification_svc', now(), now())",
     )
     assert await runtime.outbox.resend_due() == 0
+    await runtime.outbox.forget_confirmed()
+    assert await nothing_is_owed(runtime)
+
+
+async def test_a_sender_that_hears_late_from_all_takes_what_others_noted_with_it(runtime: Runtime) -> None:
+    [event] = await emit(runtime, "ord_1")
+    await execute(runtime, MAKE_DUE)
+    await successor_of(runtime, RecordingBus()).resend_due()
+    runtime.outbox.confirm("notification_svc", [event.id])
+    await runtime.outbox.forget_confirmed()
+    assert await nothing_is_owed(runtime)
+
+
+async def test_at_its_end_a_process_waits_for_the_last_confirmations(runtime: Runtime) -> None:
+    [event] = await emit(runtime, "ord_1")
+    ending = asyncio.create_task(runtime.outbox.finish())
+    await asyncio.sleep(0)
+    assert not ending.done()
+    runtime.outbox.confirm("notification_svc", [event.id])
+    await ending
+    assert await nothing_is_owed(runtime)
+
+
+async def test_at_its_end_a_process_does_not_wait_for_ever(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "_LAST_CONFIRMATIONS_S", 0.01)
+    await emit(runtime, "ord_1")
+    await runtime.outbox.finish()
     assert len(await rows(runtime, "SELECT * FROM outbox")) == 1

@@ -13,7 +13,8 @@ from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 from kit.messaging import inbox
 from kit.messaging.bus import Envelope
 from kit.messaging.events import Aggregate, NewEvent, Received
-from kit.messaging.pump import MAX_ATTEMPTS, Pump
+from kit.messaging.outbox import RESEND_PAUSES
+from kit.messaging.pump import MAX_ATTEMPTS, PATIENCE_S, Pump
 from kit.messaging.step import Step, to_the_end
 from kit.store.database import Database
 from kit.values.ids import new_id
@@ -90,29 +91,97 @@ async def test_one_bad_event_of_a_batch_fails_alone_and_is_not_confirmed(shop: S
     assert await shop.rows("SELECT * FROM dead_letters") == []
 
 
-async def test_an_event_that_keeps_failing_becomes_a_dead_letter_and_is_confirmed(
+class Patience:
+    """A pump that fails, and the time that passes for it."""
+
+    def __init__(self, runtime: RecordingRuntime) -> None:
+        self.runtime = runtime
+        self.now_s = 0.0
+        self.bad = completed(POISONED)
+        self._pump = Pump(
+            bus=runtime.bus,
+            steps=runtime.steps,
+            consumer=runtime.name,
+            subscriptions=SUBSCRIPTIONS,
+            scope=itself,
+            new_id=new_id,
+            monotonic=lambda: self.now_s,
+        )
+
+    async def receives(self, *attempts: int) -> None:
+        """Hand it the sends of the bad event with these numbers, as one batch."""
+        await self._pump.handle([delivered(replace(self.bad, attempt=attempt)) for attempt in attempts])
+
+    async def letters(self) -> list[tuple[object, ...]]:
+        return await rows(
+            self.runtime, "SELECT event_id, type, aggregate, payload, attempts, error FROM dead_letters"
+        )
+
+
+async def test_an_event_that_keeps_failing_for_all_its_sends_is_buried_with_the_last_and_confirmed(
+    runtime: RecordingRuntime,
+) -> None:
+    patience = Patience(runtime)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        assert await patience.letters() == []
+        await patience.receives(attempt)
+        patience.now_s += RESEND_PAUSES.after(attempt - 1)
+    [(event_id, type_, about, payload, attempts, error)] = await patience.letters()
+    assert (event_id, type_, about) == (patience.bad.id, "order.completed", f"order/{POISONED}")
+    assert attempts == MAX_ATTEMPTS
+    assert payload == patience.bad.payload
+    assert "effects_times_check" in str(error)
+    assert patience.bad.id in confirmed(runtime), "its sender can stop"
+    await patience.receives(MAX_ATTEMPTS)
+    assert len(await patience.letters()) == 1
+
+
+async def test_copies_that_come_at_once_are_one_attempt(runtime: RecordingRuntime) -> None:
+    """Whoever was away finds some in one batch, and more in the next."""
+    patience = Patience(runtime)
+    await patience.receives(*range(1, 2 * MAX_ATTEMPTS))
+    for attempt in range(1, 2 * MAX_ATTEMPTS):
+        await patience.receives(attempt)
+    assert await patience.letters() == []
+    patience.now_s += PATIENCE_S
+    await patience.receives(MAX_ATTEMPTS)
+    assert len(await patience.letters()) == 1
+
+
+async def test_sends_that_reached_nobody_bury_nothing(runtime: RecordingRuntime) -> None:
+    patience = Patience(runtime)
+    await patience.receives(20 * MAX_ATTEMPTS)
+    assert await patience.letters() == []
+
+
+async def test_all_copies_of_a_batch_are_confirmed_each_to_whom_it_was_sent_by(
     shop: Scenario[Step],
 ) -> None:
-    bad = completed(POISONED)
-    await shop.when(bad, completed("ord_1"), times=MAX_ATTEMPTS - 1)
-    assert await shop.rows("SELECT * FROM dead_letters") == []
-    await shop.when(bad, times=MAX_ATTEMPTS)
-    [(event_id, type_, about, payload, attempts, error)] = await shop.rows(
-        "SELECT event_id, type, aggregate, payload, attempts, error FROM dead_letters"
-    )
-    assert (event_id, type_, about) == (bad.id, "order.completed", f"order/{POISONED}")
-    assert attempts == MAX_ATTEMPTS
-    assert bytes(payload) == bad.payload
-    assert "effects_times_check" in error
-    assert bad.id in confirmed(shop.runtime), "its sender can stop"
-    await shop.when(bad, times=MAX_ATTEMPTS)
-    assert len(await shop.rows("SELECT * FROM dead_letters")) == 1
+    event = completed("ord_1")
+    await shop.when(event, replace(event, attempt=2, confirm_to="confirm.other"))
+    assert {(to, *ids) for _, to, ids in recorded(shop.runtime).confirmed} == {
+        ("confirm.test", event.id),
+        ("confirm.other", event.id),
+    }
+
+
+async def test_an_event_that_only_a_newer_version_knows_is_left_to_its_sender(
+    runtime: RecordingRuntime,
+) -> None:
+    """While replicas are exchanged one by one, each gets what the others know."""
+    new, known = delivered(completed("ord_new")), delivered(completed("ord_1"))
+    assert new.headers is not None
+    new.headers["ce-type"] = "florin.order.reopened"
+    await pump_of(runtime, SUBSCRIPTIONS, itself).handle([new, known])
+    assert await effects(runtime) == ["ord_1"]
+    assert new.headers["ce-id"] not in confirmed(runtime)
+    assert await rows(runtime, "SELECT * FROM dead_letters") == []
 
 
 @pytest.mark.parametrize(
     ("header", "value"),
     [
-        ("ce-type", "florin.order.unheard_of"),
+        ("ce-type", "somebody.elses"),
         ("ce-time", "yesterday"),
         ("florin-attempt", "many"),
         ("ce-id", ""),

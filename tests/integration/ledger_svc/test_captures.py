@@ -8,7 +8,6 @@ import pytest
 from florin.ledger.v1.ledger_events_pb2 import JournalPosted
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured
 
-from kit.messaging.pump import MAX_ATTEMPTS
 from ledger_svc.application.ports import Scope
 from tests.conftest import RecordingRuntimeFactory
 from tests.integration.ledger_svc.books import Ledger
@@ -95,7 +94,7 @@ async def test_a_refused_capture_becomes_a_dead_letter_with_the_code(shop: Shop)
     scenario, _ = shop
     unknown = captured("1")
     unknown.currency = "XQZ"
-    await scenario.when(envelope_of(unknown), times=MAX_ATTEMPTS)
+    await scenario.when_given_up(envelope_of(unknown))
     scenario.then_nothing()
     [(error,)] = await scenario.rows("SELECT error FROM dead_letters")
     assert "WRONG_CURRENCY" in error

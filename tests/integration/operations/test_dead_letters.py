@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 
 from kit.messaging.bus import Envelope
 from kit.messaging.events import NewEvent, Received
-from kit.messaging.pump import MAX_ATTEMPTS, Subscriptions
+from kit.messaging.pump import Subscriptions
 from kit.runtime.context import Runtime
 from kit.values.trail import Trail
 from operations import dead_letters
@@ -25,7 +25,7 @@ from runner.settings import Settings
 from terminal.errors import CommandError
 from tests.conftest import RecordingRuntimeFactory
 from tests.support.databases import ServiceDatabase
-from tests.support.service import envelope_of, handle, opened, pump_of, recorded
+from tests.support.service import envelope_of, handle, handle_until_given_up, opened, pump_of, recorded
 
 FAILED: Final = OrderFailed(order_id="ord_1", reason="out_of_stock")
 TRAIL: Final = Trail("cor_1", f"00-{'a' * 32}-{'b' * 16}-01")
@@ -41,7 +41,7 @@ class Pair:
     consumer_url: str
     is_mended: bool = False
 
-    async def receive(self, envelope: Envelope, *, times: int = 1) -> list[str]:
+    async def receive(self, envelope: Envelope, *, until_given_up: bool = False) -> list[str]:
         """Hand the event to its consumer and return the ids that it has confirmed."""
 
         async def on_failed(scope: None, events: Sequence[Received[Any]]) -> list[NewEvent]:
@@ -51,7 +51,8 @@ class Pair:
 
         handlers: Subscriptions[None] = {OrderFailed: on_failed}
         pump = pump_of(self.consumer, handlers, lambda step: None)
-        await handle(self.consumer, pump, envelope, times=times)
+        take = handle_until_given_up if until_given_up else handle
+        await take(self.consumer, pump, envelope)
         confirmed = [event_id for _, _, ids in recorded(self.consumer).confirmed for event_id in ids]
         recorded(self.consumer).confirmed.clear()
         return confirmed
@@ -60,7 +61,7 @@ class Pair:
         """Let the event fail until its consumer gives up."""
         emitted = envelope_of(FAILED, trail=TRAIL)
         emitted = replace(emitted, time=at or emitted.time)
-        assert await self.receive(emitted, times=MAX_ATTEMPTS) == [emitted.id]
+        assert await self.receive(emitted, until_given_up=True) == [emitted.id]
         return await self.letter()
 
     async def letter(self) -> Letter:
@@ -121,7 +122,7 @@ async def test_a_replayed_event_stays_in_the_outbox_until_its_consumer_has_acted
     recorded(pair.producer).down = True
     assert await pair.producer.outbox.resend_due() == 1, "and the broker loses it"
     async with pair.producer.database.connection() as connection:
-        await connection.execute("UPDATE outbox SET next_send_at = now()")
+        await connection.execute("UPDATE resends SET next_send_at = now()")
     recorded(pair.producer).down = False
 
     sent = await pair.resend()
@@ -138,7 +139,7 @@ async def test_an_event_that_fails_again_is_an_open_letter_again(pair: Pair) -> 
     letter = await pair.bury()
     await pair.put_back(letter)
     await pair.close(letter)
-    assert await pair.receive(await pair.resend(), times=MAX_ATTEMPTS) == [letter.event_id]
+    assert await pair.receive(await pair.resend(), until_given_up=True) == [letter.event_id]
     again = await pair.letter()
     assert (again.id, again.outcome) == (letter.id, None)
     assert again.attempts > letter.attempts
@@ -147,7 +148,7 @@ async def test_an_event_that_fails_again_is_an_open_letter_again(pair: Pair) -> 
 async def test_an_event_that_has_failed_again_before_its_letter_is_closed_leaves_it_open(pair: Pair) -> None:
     letter = await pair.bury()
     await pair.put_back(letter)
-    await pair.receive(await pair.resend(), times=MAX_ATTEMPTS)
+    await pair.receive(await pair.resend(), until_given_up=True)
     await pair.close(letter)
     assert (await pair.letter()).outcome is None
 
@@ -167,7 +168,7 @@ async def test_a_discarded_letter_stays_closed(pair: Pair) -> None:
     async with connected(pair.consumer_url) as connection:
         await dead_letters.close(connection, letter, "discarded")
     await pair.put_back(letter)
-    await pair.receive(await pair.resend(), times=MAX_ATTEMPTS)
+    await pair.receive(await pair.resend(), until_given_up=True)
     assert (await pair.letter()).outcome == "discarded"
 
 

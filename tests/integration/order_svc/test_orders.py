@@ -17,7 +17,6 @@ from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured, PaymentFailed, PaymentRequiresAction
 from google.protobuf.message import Message
 
-from kit.messaging.pump import MAX_ATTEMPTS
 from order_svc.application.checkout.place_orders import charge_of, stock_lines_of
 from order_svc.application.ports import OrderFilter
 from order_svc.domain.order import Status
@@ -86,7 +85,7 @@ async def test_a_journal_that_is_about_no_order_is_nobodys_problem(counter: Coun
     "lost", [PaymentCaptured(payment_id="pay_1"), posted("")], ids=["capture", "journal"]
 )
 async def test_money_that_has_lost_its_order_is_not_passed_over(counter: Counter, lost: Message) -> None:
-    await counter.when(envelope_of(lost), times=MAX_ATTEMPTS)
+    await counter.when_given_up(envelope_of(lost))
     [(error,)] = await counter.rows("SELECT error FROM dead_letters")
     assert "there is no order" in error
 
@@ -151,7 +150,7 @@ async def test_money_for_an_order_that_failed_is_kept_for_a_person(counter: Coun
     order_id = await counter.place()
     await counter.given(StockRejected(order_id=order_id, reason="out_of_stock", skus=["mug"]))
     late = envelope_of(PaymentCaptured(order_id=order_id, payment_id="pay_1"))
-    await counter.when(late, times=MAX_ATTEMPTS)
+    await counter.when_given_up(late)
     counter.then_nothing()
     [(about, error)] = await counter.rows("SELECT aggregate, error FROM dead_letters")
     assert about == f"order/{order_id}"

@@ -30,7 +30,7 @@ VALUES ('dl_1', 'notification_svc', 'evt_1', 'order.completed', 'order/ord_a', '
 """
 _OUTBOX: Final = """
 INSERT INTO outbox
-    (event_id, type, aggregate, payload, correlation_id, traceparent, created_at, next_send_at)
+    (event_id, type, aggregate, payload, correlation_id, traceparent, created_at, overdue_at)
 VALUES ('evt_9', 'stock.reserved', 'order/ord_a', '', '', '', now() - interval '2 min', now())
 """
 _FALSE_SNAPSHOT: Final = """

@@ -77,7 +77,7 @@ class Closing(Runtime):
         finally:
             self.seen.append("worker ended")
 
-    async def forget_confirmed(self) -> None:
+    async def finish(self) -> None:
         self.seen.append("outbox")
 
 
