@@ -68,7 +68,7 @@ class Runtime:
         consumers: Mapping[str, frozenset[str]],
         bus: Bus | None = None,
     ) -> None:
-        database = Database(settings.database_url)
+        database = Database(settings.database_url, pooled=settings.database_pooled)
         bus = bus or Bus(name=f"{name}-{settings.replica_index + 1}", url=settings.nats_url)
         outbox = Outbox(
             database,

@@ -39,8 +39,11 @@ class ContextSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FLORIN_", frozen=True, extra="ignore")
 
-    # The context's own database, as the role that may do only what the migrations grant.
+    # The context's own database, as the role that may do only what the migrations grant. Several hosts,
+    # separated by commas, are a primary and its standbys.
     database_url: str = Field(repr=False)
+    # The address is that of a PgBouncer that pools transactions: statements are then not prepared.
+    database_pooled: bool = False
     # The same database as the role that owns the schema; for `migrate` only.
     migrate_database_url: str = Field(default="", repr=False)
     # Where events are published and pulled.
