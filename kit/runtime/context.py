@@ -69,7 +69,12 @@ class Runtime:
         bus: Bus | None = None,
     ) -> None:
         database = Database(settings.database_url, pooled=settings.database_pooled)
-        bus = bus or Bus(name=f"{name}-{settings.replica_index + 1}", url=settings.nats_url)
+        bus = bus or Bus(
+            name=f"{name}-{settings.replica_index + 1}",
+            url=settings.nats_url,
+            access=settings.nats_access,
+            replicas=settings.nats_replicas,
+        )
         outbox = Outbox(
             database,
             bus,

@@ -25,8 +25,10 @@ class Proxy:
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._flows = asyncio.Event()
+        self._flows.set()
+        # Of those that are not lost for good.
+        self._open: set[asyncio.Event] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
@@ -35,11 +37,21 @@ class Proxy:
 
     def swallow(self) -> None:
         """Let nothing through any more."""
-        self._flowing.clear()
+        self._flows.clear()
+        for each in self._open:
+            each.clear()
 
     def flow(self) -> None:
         """Let everything through again."""
-        self._flowing.set()
+        self._flows.set()
+        for each in self._open:
+            each.set()
+
+    def lose(self) -> None:
+        """Let nothing through on the connections there are, ever; new ones work."""
+        for each in self._open:
+            each.clear()
+        self._open.clear()
 
     def cut(self) -> None:
         """Reset every connection there is; new ones work."""
@@ -59,14 +71,20 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         self._writers.add(writer)
+        flows = asyncio.Event()
+        self._open.add(flows)
         try:
-            await self._flowing.wait()
+            await self._flows.wait()
+            flows.set()
             server_reader, server_writer = await asyncio.open_connection(*self._target)
             self._writers.add(server_writer)
-            await asyncio.gather(self._forward(reader, server_writer), self._forward(server_reader, writer))
+            await asyncio.gather(
+                self._forward(reader, server_writer, flows), self._forward(server_reader, writer, flows)
+            )
         except (OSError, asyncio.CancelledError):
             pass  # The server is not there, or the test is over.
         finally:
+            self._open.discard(flows)
             self._tasks.discard(task)
             self._writers.discard(writer)
             writer.close()
@@ -78,15 +96,17 @@ class Proxy:
         self.cut()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event
+    ) -> None:
         with suppress(OSError):
             while data := await reader.read(_CHUNK_BYTES):
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
-                await self._flowing.wait()
+                await flows.wait()
                 writer.write(data)
                 await writer.drain()
-        await self._flowing.wait()
+        await flows.wait()
         self._writers.discard(writer)
         writer.close()
 
