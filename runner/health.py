@@ -153,13 +153,14 @@ class PostgresCheck:
                     # It was the primary, and is none any more; another host may be.
                     raise psycopg.OperationalError("is a standby, which takes no writes")
         except TimeoutError:
-            await self._forget()
+            await self.close()
             raise Unhealthy(f"no answer within {CHECK_DEADLINE_S:g} s") from None
         except (psycopg.Error, OSError) as error:
-            await self._forget()
+            await self.close()
             raise Unhealthy(_first_line(error)) from error
 
-    async def _forget(self) -> None:
+    async def close(self) -> None:
+        """Leave; the next look connects anew."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(psycopg.Error, OSError):
