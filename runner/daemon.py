@@ -102,12 +102,13 @@ async def _supervise(settings: Settings, nodes: Sequence[Node], lock: IO[str]) -
         loop.add_signal_handler(stop_signal, stop.set)
     supervisor = Supervisor(nodes, stopped_dir=settings.run_dir / "stopped", on_change=changed.set)
     run = asyncio.create_task(supervisor.run(stop))
+    published = _Published(settings, supervisor, lock)
     came_up = False
     while not run.done():
         came_up = came_up or supervisor.healthy
         phase: state.Phase = "stopping" if stop.is_set() else "up" if came_up else "starting"
         changed.clear()
-        if not _publish(settings, supervisor, phase, lock):
+        if not published.write(phase):
             log.error("the data directory was removed; ending the system that lived in it")
             stop.set()
             await run
@@ -116,19 +117,40 @@ async def _supervise(settings: Settings, nodes: Sequence[Node], lock: IO[str]) -
             async with asyncio.timeout(_HEARTBEAT_S):
                 await _either(run, changed)
     await run
-    _publish(settings, supervisor, "stopped", lock)
+    published.write("stopped")
 
 
-def _publish(settings: Settings, supervisor: Supervisor, phase: state.Phase, lock: IO[str]) -> bool:
-    """Writes the state; False if the data directory is not the one we locked any more."""
-    processes = list(supervisor.processes.values())
-    try:
-        if not os.path.samestat(os.fstat(lock.fileno()), os.stat(lock.name)):
+class _Published:
+    """What the world is told of the system, as far as the disk takes it."""
+
+    def __init__(self, settings: Settings, supervisor: Supervisor, lock: IO[str]) -> None:
+        self._settings = settings
+        self._supervisor = supervisor
+        self._lock = lock
+        self._stuck = False
+
+    def write(self, phase: state.Phase) -> bool:
+        """Writes the state; False if the data directory is not the one we locked any more.
+
+        A state that cannot be written is no reason to end what works. Whoever reads the last one sees how
+        old it is, and does not take it for the truth.
+        """
+        processes = list(self._supervisor.processes.values())
+        try:
+            if not os.path.samestat(os.fstat(self._lock.fileno()), os.stat(self._lock.name)):
+                return False
+            state.write(self._settings, phase=phase, processes=processes, error=self._supervisor.error)
+        except FileNotFoundError:
             return False
-        state.write(settings, phase=phase, processes=processes, error=supervisor.error)
-    except FileNotFoundError:
-        return False
-    return True
+        except OSError as error:
+            if not self._stuck:
+                log.error("the state cannot be written, all else goes on: %s", error)
+            self._stuck = True
+        else:
+            if self._stuck:
+                log.info("the state is written again")
+            self._stuck = False
+        return True
 
 
 async def _either(run: asyncio.Task[None], changed: asyncio.Event) -> None:

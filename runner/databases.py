@@ -9,6 +9,7 @@ import psycopg
 from psycopg import sql
 
 from kit.runtime.roster import Context
+from kit.store.connection import ROLE_SETTINGS, parameters
 from roster import ROSTER
 from runner import postgres
 from runner.secrets import AUDITOR, Secrets
@@ -19,6 +20,9 @@ from runner.spec import SetupFailed
 SETUP: Final = "databases"
 
 _CONNECT_DEADLINE_S: Final = 10
+
+# Replaying years of entries takes a while; a proof that hangs proves nothing.
+_AUDITOR_SETTINGS: Final = {"statement_timeout": "10min"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,9 @@ def addresses(
         return f"FLORIN_{context.name.upper()}_{'MIGRATE_' if as_owner else ''}DATABASE_URL"
 
     def address(database: Database) -> str:
-        role = database.owner if as_owner else database.role
-        return postgres.url(settings, secrets, role=role, database=database.name)
+        if as_owner:
+            return postgres.url(settings, secrets, role=database.owner, database=database.name)
+        return postgres.service_url(settings, secrets, role=database.role, database=database.name)
 
     return {setting(context): address(of(context.package)) for context in ROSTER.hosted_by(process)}
 
@@ -74,6 +79,7 @@ async def ensure(settings: Settings, secrets: Secrets) -> None:
                 await _create(connection, database)
             for database in databases:
                 await _restrict_access(connection, database)
+                await _limit(connection, database)
         for database in databases:
             async with await connect(settings, secrets, database.name) as connection:
                 await _restrict_schema(connection, database)
@@ -83,11 +89,9 @@ async def ensure(settings: Settings, secrets: Secrets) -> None:
 
 async def connect(settings: Settings, secrets: Secrets, database: str) -> psycopg.AsyncConnection[Any]:
     """A connection to `database` as the superuser, each statement its own transaction."""
+    url = postgres.superuser_url(settings, secrets, database=database)
     return await psycopg.AsyncConnection.connect(
-        postgres.superuser_url(settings, secrets, database=database),
-        autocommit=True,
-        connect_timeout=_CONNECT_DEADLINE_S,
-        application_name="florin runner",
+        url, **parameters(url) | {"connect_timeout": _CONNECT_DEADLINE_S, "application_name": "florin runner"}
     )
 
 
@@ -135,6 +139,20 @@ async def _restrict_access(connection: psycopg.AsyncConnection[Any], database: D
                 auditor=sql.Identifier(AUDITOR),
             )
         )
+
+
+async def _limit(connection: psycopg.AsyncConnection[Any], database: Database) -> None:
+    """Gives each role its limits in this database, which hold from its next connection on."""
+    for role, settings in ((database.role, ROLE_SETTINGS), (AUDITOR, _AUDITOR_SETTINGS)):
+        for name, value in settings.items():
+            await connection.execute(
+                sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} = {}").format(
+                    sql.Identifier(role),
+                    sql.Identifier(database.name),
+                    sql.Identifier(name),
+                    sql.Literal(value),
+                )
+            )
 
 
 async def _restrict_schema(connection: psycopg.AsyncConnection[Any], database: Database) -> None:

@@ -9,11 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import grpc
+import nats.errors
+import nats.js.errors
 import psycopg
 from grpc_health.v1 import health_pb2
+from nats.aio.client import Client
+
+from kit.messaging.access import Access
+from kit.store.connection import BoundedConnection, parameters
 
 # Far above a healthy answer (milliseconds), so that a busy machine is not taken for a dead one.
 CHECK_DEADLINE_S: Final = 3.0
@@ -28,24 +34,64 @@ class Unhealthy(Exception):
     """The process does not do its work; the message says what was seen."""
 
 
-def nats(host: str, port: int) -> Check:
-    """Whether NATS answers a ping and has JetStream on."""
+class NatsCheck:
+    """Whether JetStream answers on one of the servers, asked over one connection that is kept.
 
-    async def check() -> None:
-        async with asyncio.timeout(CHECK_DEADLINE_S):
-            reader, writer = await asyncio.open_connection(host, port, limit=_ANSWER_LIMIT_BYTES)
-            try:
-                info = await reader.readline()
-                if b'"jetstream":true' not in info:
-                    raise Unhealthy("JetStream is off")
-                writer.write(b'CONNECT {"verbose":false}\r\nPING\r\n')
-                answer = await reader.readline()
-                if answer.strip() != b"PONG":
-                    raise Unhealthy(f"answered a ping with {answer[:80]!r}")
-            finally:
-                await _close(writer)
+    JetStream itself is asked: a server that has run out of disk goes on without it, and a cluster that has
+    lost most of its nodes keeps answering pings.
+    """
 
-    return _spoken(check)
+    def __init__(self, url: str, access: Access | None = None) -> None:
+        self._url = url
+        self._access = access or Access()
+        self._client: Client | None = None
+
+    async def __call__(self) -> None:
+        try:
+            async with asyncio.timeout(CHECK_DEADLINE_S):
+                if self._client is None:
+                    self._client = await self._connect()
+                await self._client.jetstream(timeout=CHECK_DEADLINE_S).account_info()
+        except TimeoutError:
+            await self.close()
+            raise Unhealthy(f"no answer within {CHECK_DEADLINE_S:g} s") from None
+        except (nats.js.errors.APIError, nats.errors.NoRespondersError) as error:
+            raise Unhealthy(f"JetStream is not there: {_first_line(error)}") from error
+        except (nats.errors.Error, OSError) as error:
+            await self.close()
+            raise Unhealthy(_first_line(error)) from error
+
+    async def close(self) -> None:
+        """Leave; the next look connects anew."""
+        client, self._client = self._client, None
+        if client is not None:
+            with suppress(nats.errors.Error, OSError, TimeoutError):
+                await client.close()
+
+    async def _connect(self) -> Client:
+        client = Client()
+        seen: list[Exception] = []
+
+        async def note(error: Exception) -> None:
+            seen.append(error)
+
+        try:
+            await client.connect(
+                **self._access.arguments(self._url),
+                name="florin runner",
+                # It is the next look that connects anew.
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                connect_timeout=1,
+                error_cb=note,
+            )
+        except BaseException:
+            await client.close()
+            if seen:
+                raise Unhealthy(_first_line(seen[-1])) from seen[-1]
+            raise
+        return client
 
 
 def redis(host: str, port: int) -> Check:
@@ -85,31 +131,36 @@ def http(host: str, port: int, path: str) -> Check:
 
 
 class PostgresCheck:
-    """Whether Postgres answers a query, asked over one connection that is kept.
+    """Whether Postgres answers and takes writes, asked over one connection that is kept.
 
     Kept, because a new connection costs a fork and a SCRAM exchange: about 5 ms each second.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._connection: BoundedConnection | None = None
 
     async def __call__(self) -> None:
         try:
             async with asyncio.timeout(CHECK_DEADLINE_S):
                 if self._connection is None:
-                    self._connection = await psycopg.AsyncConnection.connect(
-                        self._url, autocommit=True, application_name="florin runner"
+                    self._connection = await BoundedConnection.connect(
+                        self._url, **parameters(self._url) | {"application_name": "florin runner"}
                     )
-                await self._connection.execute("SELECT 1")
+                    self._connection.answer_s = CHECK_DEADLINE_S
+                cursor = await self._connection.execute("SELECT pg_is_in_recovery()")
+                if await cursor.fetchone() != (False,):
+                    # It was the primary, and is none any more; another host may be.
+                    raise psycopg.OperationalError("is a standby, which takes no writes")
         except TimeoutError:
-            await self._forget()
+            await self.close()
             raise Unhealthy(f"no answer within {CHECK_DEADLINE_S:g} s") from None
         except (psycopg.Error, OSError) as error:
-            await self._forget()
+            await self.close()
             raise Unhealthy(_first_line(error)) from error
 
-    async def _forget(self) -> None:
+    async def close(self) -> None:
+        """Leave; the next look connects anew."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(psycopg.Error, OSError):

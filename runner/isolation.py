@@ -10,7 +10,14 @@ from runner.settings import Settings
 # The user's own stores and mail server have no use for thousands of made-up orders.
 _REACHES_BEYOND: Final[Mapping[str, Any]] = {
     "postgres_url": None,
+    "pgbouncer": None,
     "nats_url": None,
+    "nats_replicas": 1,
+    "nats_credentials_file": None,
+    "nats_nkey_file": None,
+    "nats_ca_file": None,
+    "nats_certificate_file": None,
+    "nats_key_file": None,
     "redis_url": None,
     "mailbox_dir": None,
     "smtp_url": "",

@@ -28,15 +28,14 @@ jetstream {{
 
 
 def url(settings: Settings) -> str:
-    """The address services connect to."""
+    """The address services connect to: of one server, or of several separated by commas."""
     return settings.nats_url or f"nats://{settings.local_host}:{settings.nats_port}"
 
 
 def spec(settings: Settings, *, log_path: Path, cwd: Path) -> ProcessSpec:
     """NATS as the supervisor runs it, or watches it when it is the user's own."""
-    parts = urlsplit(url(settings))
-    port = parts.port or 4222
-    check = health.nats(parts.hostname or "127.0.0.1", port)
+    port = urlsplit(url(settings).partition(",")[0]).port or 4222
+    check = health.NatsCheck(url(settings), settings.nats_access)
     if settings.nats_url is not None:
         return ProcessSpec(name=NAME, command=(), check=check, port=port, log_path=log_path, cwd=cwd)
     data_dir = settings.data_dir / "nats"

@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 import psutil
+from psycopg.conninfo import conninfo_to_dict
 
 from runner import health, wheels
 from runner.privilege import confined, require_passage, unprivileged_user
@@ -57,11 +58,12 @@ log_line_prefix = '%m [%p] %q%u@%d '
 
 
 def address(settings: Settings) -> tuple[str, int]:
-    """Host and port of the server, ours or the user's own."""
+    """Host and port of the server, ours or the user's own; of several, the first."""
     if settings.postgres_url is None:
         return settings.local_host, settings.postgres_port
-    parts = urlsplit(settings.postgres_url)
-    return parts.hostname or "127.0.0.1", parts.port or 5432
+    said = conninfo_to_dict(settings.postgres_url)
+    host, port = str(said.get("host") or "127.0.0.1"), str(said.get("port") or 5432)
+    return host.partition(",")[0], int(port.partition(",")[0])
 
 
 def url(settings: Settings, secrets: Secrets, *, role: str, database: str) -> str:
@@ -74,6 +76,16 @@ def url(settings: Settings, secrets: Secrets, *, role: str, database: str) -> st
     location = parts.netloc.rpartition("@")[2]
     # Whatever the user's server asks of a connection (`sslmode`, …), it asks of all of them.
     return urlunsplit(("postgresql", f"{role}:{password}@{location}", f"/{database}", parts.query, ""))
+
+
+def service_url(settings: Settings, secrets: Secrets, *, role: str, database: str) -> str:
+    """The address by which a service connects: where a PgBouncer stands in between, that."""
+    direct = url(settings, secrets, role=role, database=database)
+    if settings.pgbouncer is None:
+        return direct
+    parts = urlsplit(direct)
+    login = parts.netloc.rpartition("@")[0]
+    return urlunsplit(parts._replace(netloc=f"{login}@{settings.pgbouncer}"))
 
 
 def superuser_url(settings: Settings, secrets: Secrets, *, database: str = "postgres") -> str:

@@ -85,18 +85,21 @@ class SupervisedProcess:
             try:
                 process = await self._start()
             except (DataLost, OSError) as error:
+                self._report(str(error))
+                if isinstance(error, OSError) and self.was_healthy.is_set():
+                    # It has worked here before, so it is not the set-up that is wrong: a full disk, say.
+                    log.warning("%s cannot be started now: %s", self.spec.name, error)
+                    await self._pause()
+                    continue
                 log.error("%s is given up: %s", self.spec.name, error)
                 self.failed = True
-                self._report(str(error))
                 return
             reason = await self._watch(process)
             log.info("%s (pid %d): %s", self.spec.name, process.pid, reason)
             self.pid = None
             self._report(reason)
             if not self._stopping:
-                self._deaths_in_a_row += 1
-                self.restarts += 1
-                await asyncio.sleep(_BACKOFF_S[min(self._deaths_in_a_row, len(_BACKOFF_S)) - 1])
+                await self._pause()
 
     async def stop(self) -> None:
         """Ends it, politely first; `run` returns after that."""
@@ -105,6 +108,12 @@ class SupervisedProcess:
             await self._end(self._process)
         self.pid = None
         self._report("stopped")
+
+    async def _pause(self) -> None:
+        """Waits before the next start, the longer the more often it has died."""
+        self._deaths_in_a_row += 1
+        self.restarts += 1
+        await asyncio.sleep(_BACKOFF_S[min(self._deaths_in_a_row, len(_BACKOFF_S)) - 1])
 
     async def _start(self) -> asyncio.subprocess.Process:
         spec = self.spec

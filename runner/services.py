@@ -108,6 +108,7 @@ def _common_environment(settings: Settings, secrets: Secrets) -> dict[str, str]:
             "FLORIN_DATA_DIR": str(settings.data_dir),
             "FLORIN_BIND_HOST": settings.bind_host,
             "FLORIN_NATS_URL": nats.url(settings),
+            "FLORIN_DATABASE_POOLED": str(settings.pgbouncer is not None),
             "FLORIN_REDIS_URL": redis.url(settings),
             "FLORIN_PSP_BASE_URL": f"http://{host}:{settings.psp_sim_port}",
             "FLORIN_PAGE_TOKEN_KEY": secrets.page_token_key,

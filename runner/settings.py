@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field, create_model, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from kit.runtime.settings import BusSettings
 from roster import ROSTER
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -17,12 +18,12 @@ Replicas = Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
 
 
 if TYPE_CHECKING:
-    _OfProcesses = BaseSettings
+    _OfProcesses = BusSettings
 else:
     # Two fields for each process of the roster: its port, and how many replicas it has.
     _OfProcesses = create_model(
         "_OfProcesses",
-        __base__=BaseSettings,
+        __base__=BusSettings,
         **{
             f"{ROSTER[process].name}_port": (Port, Field(port, description="Where it listens."))
             for process, port in ROSTER.processes.items()
@@ -79,9 +80,14 @@ class Settings(_OfProcesses):
     nats_bin: Path | None = None
     redis_bin: Path | None = None
     envoy_bin: Path | None = None
-    # Address of a server that runs already: it is used and watched, but neither started nor stopped.
+    # Address of a server that runs already: it is used and watched, but neither started nor stopped. Several
+    # hosts, separated by commas, are a primary and its standbys.
     postgres_url: str | None = None
+    # Where the services connect to in place of it: a PgBouncer that pools transactions, `host:port`.
+    pgbouncer: str | None = None
+    # Address of a server that runs already, or of several of a cluster, separated by commas.
     nats_url: str | None = None
+    # Address of a server that runs already.
     redis_url: str | None = None
 
     # Folder that e-mails land in when no SMTP server is set; `mailbox` in the data by default.

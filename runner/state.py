@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runner.process import SupervisedProcess
 
 # Older than this, and the supervisor is stuck: what it wrote last is not the truth any more.
-_STALE_S: Final = 10.0
+STALE_S: Final = 10.0
 
 # Two readings of one process's start time differ by rounding only.
 _SAME_START_S: Final = 0.5
@@ -65,7 +65,7 @@ class State:
     @property
     def healthy(self) -> bool:
         """Whether the system is up and all of it does its work, now."""
-        fresh = time.time() - self.updated_at < _STALE_S
+        fresh = time.time() - self.updated_at < STALE_S
         all_healthy = all(process.healthy for process in self.processes)
         return self.phase == "up" and fresh and all_healthy and self.supervisor_lives
 

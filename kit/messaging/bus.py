@@ -2,7 +2,7 @@
 
 CloudEvents in binary mode (https://github.com/cloudevents/spec, NATS binding): attributes are headers, the
 protobuf message is the payload. Stream and consumers are made explicitly, with their whole configuration,
-and made again whenever the broker has forgotten them.
+and made again whenever the broker has forgotten them; a stream that has other limits is given ours.
 
 Each context has one durable consumer, from which all its replicas pull (docs/decisions/0013). The broker
 hands out what has come and forgets it: whatever is lost on the way is sent again by its outbox.
@@ -14,6 +14,7 @@ import asyncio
 import json
 import re
 import secrets
+import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
@@ -38,6 +40,7 @@ from nats.js.api import (
     StreamConfig,
 )
 
+from kit.messaging.access import Access
 from kit.messaging.events import Aggregate, EventType, resend_filter, resend_subject
 from kit.values.trail import Trail
 
@@ -51,6 +54,9 @@ _STREAM_MAX_BYTES: Final = 1 << 30
 
 # Covers the first resends of an event that was published twice by accident; deliberate ones have new ids.
 _DUPLICATE_WINDOW_S: Final = 120.0
+
+# What of the stream is ours to say; whatever else an operator has set, stays. Where it is stored is for good.
+_OURS: Final = ("subjects", "max_age", "max_bytes", "duplicate_window", "num_replicas")
 
 # A durable consumer that is made again begins this far back: longer than its loss goes unnoticed. What is
 # older, and not confirmed, is sent again by its outbox.
@@ -76,6 +82,16 @@ _RETRY_PAUSE_S: Final = 0.25
 _API_TIMEOUT_S: Final = 5.0
 
 _BROKER_UNAVAILABLE: Final = (nats.errors.Error, TimeoutError, OSError)
+
+# A server is asked so often whether it is there, and left after two answers that did not come.
+_PING_S: Final = 1
+_PINGS_OUTSTANDING: Final = 2
+
+# What was sent and not taken notice of for so long will not be: the connection is closed, whatever it holds.
+_UNHEARD_S: Final = 3.0
+
+# Somebody who has to see it must not be told four times a second.
+_STREAM_PAUSE_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,40 +159,57 @@ class Envelope:
         return headers
 
 
+class StreamUnusable(nats.errors.Error):
+    """The broker has a stream of our name that does not take our events, and does not let us change it."""
+
+
 class Bus:
     """A connection to NATS that comes back by itself.
 
     Args:
         name: of the process, e.g. `order_svc-1`; seen in NATS' own monitoring.
-        url: `nats://host:port`.
+        url: `nats://host:port`, of one server or of several, separated by commas.
+        access: what the servers ask for.
+        replicas: on how many nodes of a cluster the stream is kept. A consumer that does not say otherwise
+            (`num_replicas`) is kept on as many as its stream.
     """
 
-    def __init__(self, *, name: str, url: str) -> None:
+    def __init__(self, *, name: str, url: str, access: Access | None = None, replicas: int = 1) -> None:
         self._name = name
         self._url = url
+        self._access = access or Access()
+        self._replicas = replicas
         self._client = Client()
+        # What the broker did not let us change, as we said it last.
+        self._kept: list[str] = []
         self._reconnected: list[Callable[[], None]] = []
         self._background: set[asyncio.Task[None]] = set()
         # Confirmations of what this process sent come back to it alone.
         self.confirm_subject = f"confirm.{name}.{secrets.token_hex(8)}"
 
     async def open(self) -> None:
-        """Connect and make sure the stream is there; keeps trying for as long as NATS is away."""
+        """Connect and make sure the stream is there; keeps trying for as long as NATS is away.
+
+        Raises:
+            OSError: a file that it should show to NATS is not there, or not what it should be.
+        """
         await self._client.connect(
-            self._url,
+            **self._access.arguments(self._url),
             name=self._name,
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
             connect_timeout=2,
-            ping_interval=5,
-            max_outstanding_pings=2,
-            # What is published while NATS is away is due again later; no need to hold much of it.
+            ping_interval=_PING_S,
+            max_outstanding_pings=_PINGS_OUTSTANDING,
+            # What is published while NATS is away is due again later; no need to hold much of it, or to wait.
             pending_size=8 << 20,
+            flush_timeout=_PING_S,
             reconnected_cb=self._on_reconnect,
             error_cb=self._on_error,
             allow_reconnect=True,
         )
-        await self.ensure_stream()
+        self._limit_silence()
+        await self._until_stream_is_there()
 
     async def close(self) -> None:
         """Flush what was published and disconnect."""
@@ -193,8 +226,12 @@ class Bus:
         return self._client.is_connected
 
     async def ensure_stream(self) -> None:
-        """Make the stream if the broker does not have it."""
-        stream = StreamConfig(
+        """Make the stream if the broker does not have it, and give it our limits if it has others.
+
+        Raises:
+            StreamUnusable: it is another's.
+        """
+        wanted = StreamConfig(
             name=STREAM,
             subjects=["florin.*.*.*"],
             retention=RetentionPolicy.LIMITS,
@@ -203,9 +240,37 @@ class Bus:
             max_age=_STREAM_MAX_AGE_S,
             max_bytes=_STREAM_MAX_BYTES,
             duplicate_window=_DUPLICATE_WINDOW_S,
-            num_replicas=1,
+            num_replicas=self._replicas,
         )
-        await self._client.jetstream(timeout=_API_TIMEOUT_S).add_stream(stream)
+        jetstream = self._client.jetstream(timeout=_API_TIMEOUT_S)
+        try:
+            await jetstream.add_stream(wanted)
+        except nats.js.errors.APIError as refused:
+            # It is there with other settings, or cannot be made as we want it.
+            try:
+                found = (await jetstream.stream_info(STREAM)).config
+            except nats.js.errors.NotFoundError:
+                raise refused from None
+            await self._change_stream(jetstream, found, wanted)
+
+    async def _change_stream(
+        self, jetstream: JetStreamContext, found: StreamConfig, wanted: StreamConfig
+    ) -> None:
+        """Change what is ours to say of the stream; one that cannot be changed is used as it is."""
+        ours = {name: getattr(wanted, name) for name in _OURS}
+        differs = sorted(name for name, value in ours.items() if getattr(found, name) != value)
+        if not differs:
+            return
+        try:
+            await jetstream.update_stream(found.evolve(**ours))
+        except nats.js.errors.APIError as error:
+            if not set(wanted.subjects or ()) <= set(found.subjects or ()):
+                raise StreamUnusable(f"{STREAM} takes {found.subjects} only: {error}") from error
+            if differs != self._kept:
+                log.warning("bus.stream_kept", differs_in=differs, error=repr(error))
+            self._kept = differs
+        else:
+            log.info("bus.stream_changed", changed=differs)
 
     async def ensure_consumer(
         self, consumer: str, subjects: Iterable[str], is_new: Callable[[], Awaitable[bool]]
@@ -306,21 +371,38 @@ class Bus:
 
     async def _on_reconnect(self) -> None:
         log.info("bus.reconnected", server=str(self._client.connected_url))
+        self._limit_silence()
+        for earlier in self._background:
+            earlier.cancel()
         task = asyncio.create_task(self._recover())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
     async def _recover(self) -> None:
         """Make the stream again if NATS came back without it; pulls make their own consumers."""
-        while self._client.is_connected:
-            try:
-                await self.ensure_stream()
-                break
-            except (nats.errors.Error, TimeoutError) as error:
-                log.warning("bus.stream_missing", error=repr(error))
-                await asyncio.sleep(0.25)
+        await self._until_stream_is_there()
         for restart in self._reconnected:
             restart()
+
+    async def _until_stream_is_there(self) -> None:
+        while not self._client.is_closed:
+            try:
+                await self.ensure_stream()
+                return
+            except (nats.errors.Error, TimeoutError) as error:
+                log.warning("bus.stream_missing", error=repr(error))
+                await asyncio.sleep(_STREAM_PAUSE_S)
+
+    def _limit_silence(self) -> None:
+        """Have the kernel give up a connection on which nothing arrives any more.
+
+        The client notices by itself, but closes the connection only once all that was written to it has left,
+        which the kernel tries for a quarter of an hour.
+        """
+        writer = getattr(getattr(self._client, "_transport", None), "_io_writer", None)
+        connection = writer.get_extra_info("socket") if writer is not None else None
+        if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_UNHEARD_S * 1000))
 
     async def _on_error(self, error: Exception) -> None:
         log.warning("bus.error", error=repr(error))

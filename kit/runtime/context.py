@@ -68,8 +68,13 @@ class Runtime:
         consumers: Mapping[str, frozenset[str]],
         bus: Bus | None = None,
     ) -> None:
-        database = Database(settings.database_url)
-        bus = bus or Bus(name=name, url=settings.nats_url)
+        database = Database(settings.database_url, pooled=settings.database_pooled)
+        bus = bus or Bus(
+            name=name,
+            url=settings.nats_url,
+            access=settings.nats_access,
+            replicas=settings.nats_replicas,
+        )
         outbox = Outbox(
             database,
             bus,

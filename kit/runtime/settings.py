@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+
+from kit.messaging.access import Access
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -30,7 +33,36 @@ class ProcessSettings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 
-class ContextSettings(BaseSettings):
+class BusSettings(BaseSettings):
+    """What the services and whoever watches them are told of NATS, besides where it is."""
+
+    # On how many nodes of a cluster events are kept: 1 on a single server, 3 where one of three may be lost.
+    nats_replicas: int = Field(default=1, ge=1, le=5)
+    # Credentials as `nsc` writes them (`.creds`): a user's JWT and seed. A user and password, or a token, may
+    # stand in the address instead.
+    nats_credentials_file: Path | None = None
+    # A user's seed alone, for servers that know its public key.
+    nats_nkey_file: Path | None = None
+    # Who has signed the certificates of the servers, if none of the authorities that this machine trusts.
+    nats_ca_file: Path | None = None
+    # Certificate and key that are shown to servers that ask for them.
+    nats_certificate_file: Path | None = None
+    # Goes with the certificate.
+    nats_key_file: Path | None = None
+
+    @property
+    def nats_access(self) -> Access:
+        """What NATS asks for."""
+        return Access(
+            credentials_file=self.nats_credentials_file,
+            nkey_file=self.nats_nkey_file,
+            ca_file=self.nats_ca_file,
+            certificate_file=self.nats_certificate_file,
+            key_file=self.nats_key_file,
+        )
+
+
+class ContextSettings(BusSettings):
     """Settings that all contexts share: validated, frozen, read from `FLORIN_…` once at the start.
 
     Where one process hosts several, a variable may name its context, `FLORIN_ORDER_DATABASE_URL` say; it then
@@ -39,11 +71,14 @@ class ContextSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FLORIN_", frozen=True, extra="ignore")
 
-    # The context's own database, as the role that may do only what the migrations grant.
+    # The context's own database, as the role that may do only what the migrations grant. Several hosts,
+    # separated by commas, are a primary and its standbys.
     database_url: str = Field(repr=False)
+    # The address is that of a PgBouncer that pools transactions: statements are then not prepared.
+    database_pooled: bool = False
     # The same database as the role that owns the schema; for `migrate` only.
     migrate_database_url: str = Field(default="", repr=False)
-    # Where events are published and pulled.
+    # Where events are published and pulled: one server, or several of a cluster, separated by commas.
     nats_url: str = "nats://127.0.0.1:42229"
     # Where answers to repeated requests are remembered; the context works without it.
     redis_url: str = "redis://127.0.0.1:63799"

@@ -5,33 +5,34 @@ psycopg without an ORM: a hot path is a handful of set-based statements per batc
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
 
 import psycopg
 import stamina
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+import structlog
+from psycopg_pool import AsyncConnectionPool
 
 from kit.store import reasons
 from kit.store.arrays import ArrayDumper
+from kit.store.connection import GRACE_S, STATEMENT_TIMEOUT_S, BoundedConnection, Silent, parameters
+from kit.store.sqlstate import Blame, blame
 from kit.values.errors import Conflict, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
 T = TypeVar("T")
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
-# The store is gone, or too busy to be used: worth another try with the same key, never an answer.
-STORE_UNAVAILABLE: Final = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    PoolTimeout,
-    # A primary that has become a standby, and a transaction that was ended while it stood idle.
-    psycopg.errors.ReadOnlySqlTransaction,
-    psycopg.errors.IdleInTransactionSessionTimeout,
-)
+log = structlog.get_logger(__name__)
+
+# The store is gone, or too busy to be used: worth another try with the same key, never an answer. What
+# psycopg files elsewhere comes out of a `Database` as one of these, see `kit.store.sqlstate`.
+STORE_UNAVAILABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError)
 
 
 def store_unavailable(
@@ -39,6 +40,10 @@ def store_unavailable(
 ) -> Unavailable:
     """Return what a caller is told when the store is gone."""
     return Unavailable(reasons.STORE_UNAVAILABLE, message, retry_after_s=1.0)
+
+
+class StoreFailed(psycopg.OperationalError):
+    """The store cannot do its work: its own fault, wherever psycopg files it."""
 
 
 class StatementRefused(psycopg.DataError):
@@ -54,17 +59,6 @@ class StatementRefused(psycopg.DataError):
         return isinstance(self.__cause__, psycopg.errors.QueryCanceled)
 
 
-@contextmanager
-def _blaming_the_statement() -> Iterator[None]:
-    try:
-        yield
-    except psycopg.OperationalError as error:
-        # 57014: ended by statement_timeout. Class 54: a limit of Postgres, such as the size of an index row.
-        if error.sqlstate == "57014" or (error.sqlstate or "").startswith("54"):
-            raise StatementRefused(str(error)) from error
-        raise
-
-
 class Outdated(Conflict):
     """What a transaction has read was changed by another before it could write: it starts again.
 
@@ -76,9 +70,12 @@ class Outdated(Conflict):
         super().__init__(reasons.CONCURRENT_CHANGE, message, retry_after_s=1.0)
 
 
-# Serialisation failure and deadlock: Postgres asks for the whole transaction to be run again; so does an
-# optimistic version that did not match.
-_RETRIED: Final = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, Outdated)
+def _runs_again(error: Exception) -> bool:
+    """Return whether the whole transaction may do better at once."""
+    if isinstance(error, psycopg.Error):
+        return blame(error) in (Blame.RACE, Blame.PLAN)
+    return isinstance(error, Outdated)
+
 
 # Enough for a burst of conflicts on one hot row; after that the caller should slow down.
 _ATTEMPTS: Final = 8
@@ -86,19 +83,23 @@ _ATTEMPTS: Final = 8
 # Losers of one race must not meet again, so their pauses differ by up to this much.
 _JITTER_S: Final = 0.01
 
-# Longer than any statement of ours takes under load, shorter than a caller's patience.
-_STATEMENT_TIMEOUT_MS: Final = 5_000
+# Who starts before the store waits for so long; then the supervisor starts it again.
+_OPEN_DEADLINE_S: Final = 10.0
 
-# A handler that holds a transaction longer than this is stuck; Postgres ends it.
-_IDLE_TIMEOUT_MS: Final = 10_000
+_LOOK_S: Final = 0.05
 
-# Plans are kept, and one that is made while a table is nearly empty reads all of it: right then, and the
-# most expensive thing we do a minute of traffic later, until Postgres analyses the table. Whatever we ask
-# often goes by a key. (Inventory, first minute: 136 in place of 287 microseconds of Postgres per order.)
-_PLANNER: Final = "-c enable_seqscan=off"
+# A lost connection is replaced for so long; then whoever needs the next one tries, so that no long pause is
+# still running when the store is back.
+_RECONNECT_S: Final = 3.0
+
+# SQLSTATE of a primary that has become a standby.
+_READ_ONLY: Final = "25006"
+
+# For work that nobody waits for.
+_PATIENCE_S: Final = 30.0
 
 
-async def _configure(connection: Connection) -> None:
+async def _configure(connection: BoundedConnection) -> None:
     connection.adapters.register_dumper(list, ArrayDumper)
 
 
@@ -110,7 +111,7 @@ async def delete_in_chunks(database: Database, statement: LiteralString, *parame
     """Run a DELETE whose last parameter is its LIMIT until nothing is left; return how many rows went."""
     deleted = 0
     while True:
-        async with database.connection() as connection:
+        async with database.patient() as connection:
             cursor = await connection.execute(statement, (*parameters, _CHUNK_ROWS))
         deleted += cursor.rowcount
         if cursor.rowcount < _CHUNK_ROWS:
@@ -121,33 +122,45 @@ class Database:
     """The database of one service.
 
     Args:
-        url: `postgresql://…` of the service's own limited role.
+        url: `postgresql://…` of the service's own limited role; several hosts, separated by commas, are a
+            primary and its standbys.
         max_connections: bound of the pool.
         checkout_timeout_s: how long to wait for a connection before giving up.
+        pooled: the address is that of a PgBouncer, which pools transactions.
     """
 
-    def __init__(self, url: str, *, max_connections: int = 8, checkout_timeout_s: float = 2.0) -> None:
-        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+    def __init__(
+        self,
+        url: str,
+        *,
+        max_connections: int = 8,
+        checkout_timeout_s: float = 2.0,
+        pooled: bool = False,
+    ) -> None:
+        self._pool: AsyncConnectionPool[BoundedConnection] = AsyncConnectionPool(
             url,
+            connection_class=BoundedConnection,
             min_size=1,
             max_size=max_connections,
             timeout=checkout_timeout_s,
+            reconnect_timeout=_RECONNECT_S,
             open=False,
             configure=_configure,
-            kwargs={
-                "autocommit": True,
-                "connect_timeout": 5,
-                # A statement is prepared at its second use: the hot ones are few and always the same.
-                "prepare_threshold": 1,
-                "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS}"
-                f" -c idle_in_transaction_session_timeout={_IDLE_TIMEOUT_MS}"
-                f" {_PLANNER}",
-            },
+            kwargs=parameters(url, pooled=pooled),
         )
 
     async def open(self) -> None:
-        """Open the pool; returns when one connection works, raises `PoolTimeout` if none does in 10 s."""
-        await self._pool.open(wait=True, timeout=10.0)
+        """Open the pool; returns when a connection works, raises what keeps it from that after 10 s."""
+        await self._pool.open()
+        deadline = time.monotonic() + _OPEN_DEADLINE_S
+        while True:
+            try:
+                return await self._look_at_role()
+            except STORE_UNAVAILABLE:
+                if time.monotonic() > deadline:
+                    await self._pool.close()
+                    raise
+            await asyncio.sleep(_LOOK_S)
 
     async def close(self) -> None:
         """Close all connections, giving those in use 5 s to come back."""
@@ -156,25 +169,71 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection in autocommit mode, for single statements and reads."""
-        with _blaming_the_statement():
-            async with self._pool.connection() as connection:
+        async with self._lend() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def patient(self, *, statement_s: float = _PATIENCE_S) -> AsyncIterator[Connection]:
+        """Lend a connection in a transaction whose statements may take long: for work in the background."""
+        async with self._lend() as connection, connection.transaction():
+            await connection.execute(
+                "SELECT set_config('statement_timeout', %s, true)", (str(int(statement_s * 1000)),)
+            )
+            usual_s, connection.answer_s = connection.answer_s, statement_s + GRACE_S
+            try:
                 yield connection
+            finally:
+                connection.answer_s = usual_s
 
     async def transact(self, body: Callable[[Connection], Awaitable[T]]) -> T:
         """Run `body` in one transaction and return its result; nothing stays if it raises.
 
-        `body` runs again, from its beginning, on 40001, 40P01 and `Outdated`, so it must not change anything
-        but the database.
+        `body` runs again, from its beginning, on what `Blame.RACE` and `Blame.PLAN` stand for and on
+        `Outdated`, so it must not change anything but the database.
         """
         async for attempt in stamina.retry_context(
-            on=_RETRIED,
+            on=_runs_again,
             attempts=_ATTEMPTS,
             timeout=10.0,
             wait_initial=0.005,
             wait_max=0.2,
             wait_jitter=_JITTER_S,
         ):
-            with attempt, _blaming_the_statement():
-                async with self._pool.connection() as connection, connection.transaction():
+            with attempt:
+                async with self._lend() as connection, connection.transaction():
                     return await body(connection)
         raise AssertionError("retry_context either returns or raises")
+
+    @asynccontextmanager
+    async def _lend(self) -> AsyncIterator[BoundedConnection]:
+        """Lend a connection; what goes wrong with it is told as what it is."""
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except psycopg.Error as error:
+            if isinstance(error, Silent) or error.sqlstate == _READ_ONLY:
+                # The others lead to the same server, and would each cost somebody as much to find out.
+                await self._pool.drain()
+            of_the_store = isinstance(error, STORE_UNAVAILABLE)
+            match blame(error):
+                case Blame.STATEMENT if of_the_store:
+                    raise StatementRefused(str(error)) from error
+                case Blame.STORE if not of_the_store:
+                    raise StoreFailed(str(error)) from error
+            raise
+
+    async def _look_at_role(self) -> None:
+        """Say so if whoever made our role has given it no limit, or one that we do not wait for."""
+        async with self._lend() as connection:
+            cursor = await connection.execute(
+                "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'"
+            )
+            row = await cursor.fetchone()
+        assert row is not None, "every Postgres has this setting"
+        if not 0 < row[0] <= STATEMENT_TIMEOUT_S * 1000:
+            log.warning(
+                "database.role_without_limit",
+                statement_timeout_ms=row[0],
+                means=f"a statement that takes {STATEMENT_TIMEOUT_S:g} s is taken for a lost connection",
+                way_out="ALTER ROLE … IN DATABASE … SET statement_timeout = '3s'",
+            )

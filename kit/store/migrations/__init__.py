@@ -29,6 +29,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+import psycopg
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
@@ -68,8 +69,9 @@ def upgrade(package: str, url: str, to: str = NEWEST) -> None:
         url: `postgresql://…` of the role that owns the schema.
         to: a revision's id. Functions are made for the newest tables only.
     """
-    address = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    engine = sqlalchemy.create_engine(address, poolclass=sqlalchemy.NullPool)
+    # By psycopg itself, which knows addresses of several hosts, and of them takes the one that takes writes.
+    connect = partial(psycopg.connect, url, target_session_attrs="read-write")
+    engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=connect, poolclass=sqlalchemy.NullPool)
     with engine.begin() as connection:
         connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(_LOCK)))
         config = Config()

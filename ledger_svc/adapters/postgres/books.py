@@ -81,7 +81,7 @@ class PostgresLedger:
 
     async def close_stretch(self, max_entries: int) -> int:
         """Close at most so many entries and return how many they were."""
-        async with self._database.connection() as connection:
+        async with self._database.patient() as connection:
             cursor = await connection.execute("SELECT close_books(%s)", (max_entries,))
             row = await cursor.fetchone()
         assert row is not None, "a function returns a row"

@@ -5,6 +5,7 @@ from typing import Final
 _PROGRAM: Final = "a program of somebody else"
 _LINUX: Final = "a word of Linux"
 _NATS: Final = "a word of NATS"
+_PGBOUNCER: Final = "a word of PgBouncer"
 _EXAMPLE: Final = "invented, to show a form"
 _GRAMMAR: Final = "stands for any name of this form"
 
@@ -28,6 +29,13 @@ EXCEPTIONS: Final[dict[str, str]] = {
     "net.ipv4.ip_local_port_range": _LINUX,
     "net.ipv4.ip_local_reserved_ports": _LINUX,
     "sslmode": "a parameter of Postgres",
+    "synchronous_standby_names": "a setting of Postgres",
+    "pool_mode": _PGBOUNCER,
+    "auth_file": _PGBOUNCER,
+    "auth_query": _PGBOUNCER,
+    "nsc": _PROGRAM,
+    "creds": _NATS,
+    ".creds": _NATS,
     "AckWait": _NATS,
     "nak": _NATS,
     "descriptor.proto": "protobuf's own",

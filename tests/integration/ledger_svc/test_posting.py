@@ -7,7 +7,6 @@ import asyncio
 import psycopg
 import pytest
 
-from kit.store import database
 from kit.store.database import Database
 from kit.values.errors import InvalidRequest, Unavailable
 from kit.values.money import exponent, known_currencies
@@ -242,9 +241,12 @@ async def test_a_connection_lost_at_commit_is_told_as_unknown(ledger: Ledger) ->
 
 
 async def test_a_statement_that_takes_too_long_is_no_fault_of_the_request(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger,
 ) -> None:
-    monkeypatch.setattr(database, "_STATEMENT_TIMEOUT_MS", 100)
+    role = ledger.urls.name
+    await ledger.rows(
+        ledger.urls.superuser_url, f"ALTER ROLE {role} IN DATABASE {role} SET statement_timeout = '100ms'"
+    )
     hurried = Database(ledger.urls.url)
     await hurried.open()
     async with await psycopg.AsyncConnection.connect(ledger.urls.superuser_url) as other:

@@ -217,3 +217,24 @@ def test_a_table_with_holes_or_circles_is_refused(stage: Stage) -> None:
     circle = [stage.spec("a", needs=("b",)), stage.spec("b", needs=("a",))]
     with pytest.raises(AssertionError, match="need one another"):
         Supervisor(circle, stopped_dir=stage.folder)
+
+
+async def test_what_has_worked_and_cannot_be_started_now_is_tried_again(stage: Stage) -> None:
+    """A full disk, say: the file that a start writes is a real one, and cannot be written."""
+    folder = stage.folder / "run"
+    folder.mkdir()
+
+    async def configure() -> None:
+        (folder / "store.conf").write_text("port 1")
+
+    async with supervised(stage, [stage.spec("store", prepare=configure)]) as supervisor:
+        process = supervisor.processes["store"]
+        await until(lambda: process.healthy, "it works")
+        shutil.rmtree(folder)
+        folder.touch()
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        await until(lambda: "Not a directory" in process.detail, "it says why it cannot start")
+        folder.unlink()
+        folder.mkdir()
+        await until(lambda: process.healthy, "it works again")

@@ -1,0 +1,283 @@
+"""NATS as it is in operation: several nodes, with locks on its doors, set up by others, or silent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import nats
+import nats.errors
+import pytest
+from florin.order.v1.order_events_pb2 import OrderCompleted
+from nats.js.client import JetStreamContext
+from structlog.testing import capture_logs
+
+from kit.messaging.access import Access
+from kit.messaging.bus import STREAM, Bus
+from kit.messaging.events import event_type
+from runner import health
+from runner.health import Unhealthy
+from tests.support.certificates import Certificates, make_certificates
+from tests.support.nats_cluster import NatsCluster, settled
+from tests.support.proxy import proxy_to
+from tests.support.service import envelope_of
+from tests.support.stores import Nats, Stores
+from tests.support.waiting import eventually
+
+CONSUMER = "notification_svc"
+SUBJECTS = [event_type(OrderCompleted).subject_filter]
+
+
+@asynccontextmanager
+async def connected(url: str, **more: Any) -> AsyncIterator[Bus]:
+    bus = Bus(name="test", url=url, **more)
+    async with asyncio.timeout(30):
+        await bus.open()
+    try:
+        yield bus
+    finally:
+        await bus.close()
+
+
+@asynccontextmanager
+async def administrator(url: str) -> AsyncIterator[JetStreamContext]:
+    client = await nats.connect(url.split(","))
+    try:
+        yield client.jetstream()
+    finally:
+        await client.close()
+
+
+async def _is_new() -> bool:
+    return True
+
+
+async def passes(bus: Bus, *, deadline_s: float = 40.0) -> None:
+    """Return when an event that is sent, again and again if need be, has come."""
+    pull = await bus.pull(CONSUMER, SUBJECTS, _is_new)
+    wanted: set[str] = set()
+
+    async def take() -> None:
+        while True:
+            messages = await pull.take(linger_s=0)
+            if wanted & {message.headers["ce-id"] for message in messages if message.headers}:
+                return
+
+    taking = asyncio.create_task(take())
+
+    async def sent_and_taken() -> bool:
+        envelope = envelope_of(OrderCompleted(order_id="ord_1"))
+        wanted.add(envelope.id)
+        await bus.publish(envelope)
+        await asyncio.wait([taking], timeout=0.2)
+        return taking.done()
+
+    try:
+        await eventually(sent_and_taken, "an event passes", deadline_s=deadline_s)
+    finally:
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+
+
+async def test_a_stream_with_other_limits_gets_ours(nats_url: str) -> None:
+    async with administrator(nats_url) as jetstream:
+        await jetstream.add_stream(
+            name=STREAM, subjects=["florin.*.*.*"], max_age=7.0, duplicate_window=5.0, description="by hand"
+        )
+        async with connected(nats_url) as bus:
+            await passes(bus)
+        config = (await jetstream.stream_info(STREAM)).config
+    assert config.max_age == 3600.0
+    assert config.description == "by hand", "what is not ours to say stays"
+
+
+async def test_a_change_that_the_broker_refuses_keeps_nobody_from_working(nats_url: str) -> None:
+    async with connected(nats_url):
+        pass  # There is a stream now, on the only node.
+    with capture_logs() as logged:
+        async with connected(nats_url, replicas=3) as bus:
+            await passes(bus)
+    [kept] = [line for line in logged if line["event"] == "bus.stream_kept"]
+    assert "num_replicas" in kept["differs_in"]
+
+
+async def test_a_stream_that_takes_none_of_our_events_is_not_taken_for_ours(nats_url: str) -> None:
+    async with administrator(nats_url) as jetstream:
+        await jetstream.add_stream(name="others", subjects=["florin.>"])
+        bus = Bus(name="test", url=nats_url)
+        with capture_logs() as logged:
+            opening = asyncio.create_task(bus.open())
+            await eventually(
+                lambda: any(each["event"] == "bus.stream_missing" for each in logged), "it says so"
+            )
+        await jetstream.delete_stream("others")
+        await asyncio.wait_for(opening, 20)
+    await bus.close()
+
+
+@pytest.fixture
+async def cluster(private_stores: Stores) -> NatsCluster:
+    cluster = NatsCluster(private_stores)
+    await settled(cluster)
+    return cluster
+
+
+async def test_on_three_nodes_the_leader_may_die(cluster: NatsCluster) -> None:
+    async with connected(cluster.url, replicas=3) as bus:
+        await passes(bus)
+        async with administrator(cluster.url) as jetstream:
+            stream = await jetstream.stream_info(STREAM)
+            consumer = await jetstream.consumer_info(STREAM, CONSUMER)
+        for replicated in (stream.cluster, consumer.cluster):
+            assert replicated is not None
+            assert len(replicated.replicas or []) == 2
+        (await cluster.leader()).kill()
+        await passes(bus)
+        await asyncio.to_thread(cluster.start)
+
+
+async def test_a_stream_on_one_node_is_spread_over_three_with_its_consumers(cluster: NatsCluster) -> None:
+    async with connected(cluster.url) as bus:
+        await passes(bus)
+    async with connected(cluster.url, replicas=3), administrator(cluster.url) as jetstream:
+
+        async def spread() -> bool:
+            stream = await jetstream.stream_info(STREAM)
+            consumer = await jetstream.consumer_info(STREAM, CONSUMER)
+            return all(len(each.cluster.replicas or []) == 2 for each in (stream, consumer) if each.cluster)
+
+        await eventually(spread, "both are on three nodes")
+
+
+async def test_the_cluster_is_healthy_while_one_node_is_away(cluster: NatsCluster) -> None:
+    check = health.NatsCheck(cluster.url)
+    await check()
+    cluster.nodes[0].kill()
+    await eventually(lambda: is_good(check), "the others answer")
+    cluster.nodes[1].kill()
+    await eventually(lambda: is_bad(check), "one of three decides nothing")
+    await check.close()
+
+
+async def is_good(check: health.Check) -> bool:
+    try:
+        await check()
+    except Unhealthy:
+        return False
+    return True
+
+
+async def is_bad(check: health.Check) -> bool:
+    return not await is_good(check)
+
+
+async def says_yes(url: str, access: Access) -> bool:
+    check = health.NatsCheck(url, access)
+    try:
+        return await is_good(check)
+    finally:
+        await check.close()
+
+
+async def test_without_jetstream_it_is_not_healthy(private_stores: Stores) -> None:
+    server = private_stores.private(configured(lambda node: f'listen: "127.0.0.1:{node.port}"'))
+    check = health.NatsCheck(server.url)
+    with pytest.raises(Unhealthy, match="JetStream"):
+        await check()
+    await check.close()
+
+
+def configured(text: Callable[[Nats], str]) -> type[Nats]:
+    """Return a NATS with a configuration of the test's."""
+
+    class Configured(Nats):
+        def prepare(self) -> None:
+            super().prepare()
+            self.config = self.folder / "nats.conf"
+            self.config.write_text(text(self))
+
+    return Configured
+
+
+def guarded(rules: str) -> type[Nats]:
+    return configured(
+        lambda node: f'listen: "127.0.0.1:{node.port}"\njetstream {{ store_dir: "{node.data_dir}" }}\n{rules}'
+    )
+
+
+async def is_let_in(url: str, access: Access) -> None:
+    async with connected(url, access=access) as bus:
+        await passes(bus)
+    assert await says_yes(url, access)
+
+
+async def is_kept_out(url: str, access: Access) -> None:
+    bus = Bus(name="stranger", url=url, access=access)
+    with capture_logs() as logged:
+        opening = asyncio.create_task(bus.open())
+        await eventually(lambda: any(line["event"] == "bus.error" for line in logged), "it says why")
+    assert not opening.done()
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+    await bus.close()
+    assert not await says_yes(url, access)
+
+
+@pytest.mark.parametrize(
+    ("rules", "login"),
+    [
+        ("authorization { user: florin, password: secret }", "florin:secret"),
+        ("authorization { token: open-sesame }", "open-sesame"),
+    ],
+)
+async def test_who_has_the_password_is_let_in(private_stores: Stores, rules: str, login: str) -> None:
+    server = private_stores.private(guarded(rules))
+    await is_let_in(server.url.replace("//", f"//{login}@"), Access())
+    await is_kept_out(server.url, Access())
+
+
+async def test_who_has_the_key_is_let_in(private_stores: Stores, tmp_path: Path) -> None:
+    nkeys = pytest.importorskip("nkeys", reason="nats-py without its extra `nkeys`")
+    seed = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER)
+    (tmp_path / "user.nk").write_bytes(seed)
+    public = nkeys.from_seed(bytearray(seed)).public_key.decode()
+    server = private_stores.private(guarded(f"authorization {{ users: [ {{ nkey: {public} }} ] }}"))
+    await is_let_in(server.url, Access(nkey_file=tmp_path / "user.nk"))
+    await is_kept_out(server.url, Access())
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return make_certificates(tmp_path)
+
+
+async def test_a_broker_of_our_own_authority_is_trusted_and_trusts_us(
+    private_stores: Stores, certificates: Certificates
+) -> None:
+    made = certificates
+    server = private_stores.private(
+        guarded(
+            f'tls {{ cert_file: "{made.server}", key_file: "{made.server_key}",'
+            f' ca_file: "{made.ca}", verify: true }}'
+        )
+    )
+    ours = Access(ca_file=made.ca, certificate_file=made.client, key_file=made.client_key)
+    await is_let_in(server.url, ours)
+    await is_kept_out(server.url, Access(ca_file=made.ca))
+    await is_kept_out(server.url, Access())
+
+
+async def test_a_broker_that_says_nothing_any_more_is_left_for_one_that_does(own_nats: Nats) -> None:
+    async with proxy_to(own_nats.url) as network, connected(network.url(own_nats.url)) as bus:
+        await passes(bus)
+        network.lose()
+        # More than all buffers on the way take, so that a part of it waits in this process.
+        flood = OrderCompleted(order_id="o" * 500_000)
+        for _ in range(40):
+            async with asyncio.timeout(10):
+                await bus.publish(envelope_of(flood))
+        await eventually(lambda: network.accepted == 2, "it connects anew")
+        await passes(bus)
