@@ -18,9 +18,10 @@ FORGET_CONFIRMED: Final = Schedule("outbox.forget", every_s=0.25)
 # What is due is sent again; each event has its own time, this is only how soon that is noticed.
 RESEND_DUE: Final = Schedule("outbox.resend", every_s=1.0)
 
-# Memories of events and keys that are too old to come again, some thousand at a time.
-PRUNE_INBOX: Final = Schedule("inbox.prune", every_s=10.0)
-PRUNE_KEYS: Final = Schedule("idempotency_keys.prune", every_s=10.0)
+# Memories of events and keys that are too old to come again, some thousand at a time; after a long absence
+# there are many thousands.
+PRUNE_INBOX: Final = Schedule("inbox.prune", every_s=10.0, within_s=60.0)
+PRUNE_KEYS: Final = Schedule("idempotency_keys.prune", every_s=10.0, within_s=60.0)
 
 Every = Callable[[Schedule, Callable[[], Awaitable[object]]], None]
 
