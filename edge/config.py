@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import yaml
 
-from edge.descriptors import descriptor_set, public_rpcs
+from edge.descriptors import PublicRpc, descriptor_set, public_rpcs
 from edge.errors import local_reply_config
-from edge.routes import route_config, seconds
+from edge.routes import BUFFER, pace_of, route_config, seconds
 from edge.settings import EdgeSettings, Endpoint
 
 Json = dict[str, Any]
@@ -25,6 +25,9 @@ OTLP_CLUSTER: Final = "otlp"
 # What the transcoder adds to a body that it wraps into a gRPC message: a prefix, a content type.
 # Without the room for it a body just under the limit would be refused.
 FRAMING_BYTES: Final = 1024
+
+# Let through at once, however slow a replica is: a full batch of checkouts, for it to have something to do.
+MIN_IN_FLIGHT: Final = 64
 
 # What one line of the access log holds. No query, no body, no token: nothing in it is secret.
 ACCESS_LOG_LINE: Final = {
@@ -123,13 +126,17 @@ def bootstrap(settings: EdgeSettings) -> Json:
     http["route_config"] = route_config(rpcs, settings)
     http["local_reply_config"] = local_reply_config(settings.max_request_bytes)
     http["access_log"] = _access_log(settings)
+    after_buffer = [each["name"] for each in http["http_filters"]].index(BUFFER) + 1
+    http["http_filters"][after_buffer:after_buffer] = _pace(rpcs, settings)
     filters = {each["name"]: each["typed_config"] for each in http["http_filters"]}
     transcoder = filters["envoy.filters.http.grpc_json_transcoder"]
     transcoder["services"] = sorted({rpc.service for rpc in rpcs})
 
     names = dict.fromkeys(rpc.cluster for rpc in rpcs)
-    resources["clusters"] = [_service_cluster(name, settings.upstreams[name]) for name in names]
-    resources["clusters"].append(_otlp_cluster(settings.otlp))
+    resources["clusters"] = [
+        _service_cluster(name, settings.upstreams[name], settings.max_in_flight) for name in names
+    ]
+    resources["clusters"].append(_otlp_cluster(settings.otlp, settings.max_in_flight))
     return config
 
 
@@ -140,19 +147,33 @@ def _template(name: str, **values: object) -> Json:
     return loaded
 
 
-def _service_cluster(name: str, replicas: tuple[Endpoint, ...]) -> Json:
-    return _template("cluster.yaml") | {
+def _pace(rpcs: Iterable[PublicRpc], settings: EdgeSettings) -> list[Json]:
+    """One filter for each service that is paced, behind the buffer: a slow caller's time is its own."""
+    return [
+        _template(
+            "pace.yaml",
+            max_in_flight=settings.max_in_flight * len(settings.upstreams[cluster]),
+            min_in_flight=min(MIN_IN_FLIGHT, settings.max_in_flight) * len(settings.upstreams[cluster]),
+            pace=seconds(settings.pace_ms / 1000),
+        )
+        | {"name": pace_of(cluster)}
+        for cluster in dict.fromkeys(rpc.cluster for rpc in rpcs if rpc.is_paced)
+    ]
+
+
+def _service_cluster(name: str, replicas: tuple[Endpoint, ...], max_in_flight: int) -> Json:
+    return _template("cluster.yaml", max_in_flight=max_in_flight * max(1, len(replicas))) | {
         "name": name,
         "type": _discovery(replicas),
         "load_assignment": _assignment(name, replicas),
     }
 
 
-def _otlp_cluster(endpoint: Endpoint | None) -> Json:
+def _otlp_cluster(endpoint: Endpoint | None, max_in_flight: int) -> Json:
     # Empty without a collector: Envoy's tracer, which gives every request its trace id, does not
     # start without somewhere to send to. Not health-checked: a collector that is away costs spans,
     # nothing else.
-    cluster = _service_cluster(OTLP_CLUSTER, (endpoint,) if endpoint else ())
+    cluster = _service_cluster(OTLP_CLUSTER, (endpoint,) if endpoint else (), max_in_flight)
     del cluster["health_checks"]
     return cluster
 
@@ -162,11 +183,19 @@ def _discovery(replicas: Iterable[Endpoint]) -> str:
 
 
 def _assignment(name: str, replicas: Iterable[Endpoint]) -> Json:
-    endpoints = [
-        {"endpoint": {"address": {"socket_address": {"address": each.host, "port_value": each.port}}}}
-        for each in replicas
-    ]
-    return {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]}
+    return {
+        "cluster_name": name,
+        "endpoints": [{"lb_endpoints": [{"endpoint": _endpoint(each)} for each in replicas]}],
+    }
+
+
+def _endpoint(replica: Endpoint) -> Json:
+    address: Json = {
+        "address": {"socket_address": {"address": replica.host, "port_value": replica.port}},
+    }
+    if replica.health_port is None:
+        return address
+    return address | {"health_check_config": {"port_value": replica.health_port}}
 
 
 def _access_log(settings: EdgeSettings) -> list[Json]:

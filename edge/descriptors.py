@@ -66,6 +66,11 @@ class PublicRpc:
     is_mutation: bool
 
     @property
+    def is_paced(self) -> bool:
+        """Whether it begins something that its caller may as well begin a little later."""
+        return self.is_mutation and self.needs_token
+
+    @property
     def grpc_path(self) -> str:
         """The path that gRPC and gRPC-Web callers use."""
         return f"/{self.service}/{self.name}"

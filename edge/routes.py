@@ -27,6 +27,8 @@ _DISABLED: Final[Json] = {
     "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
     "disabled": True,
 }
+# Switches one on that is off elsewhere.
+_ENABLED: Final[Json] = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}
 
 # What a service puts beside an answer to choose its HTTP status (202, 402, 422). Only REST answers
 # are rewritten: to a gRPC caller any status but 200 is a broken connection.
@@ -131,12 +133,21 @@ def _grpc_route(rpc: PublicRpc, settings: EdgeSettings) -> Json:
     return _route(rpc, settings, rpc.grpc_path, match, {TRANSCODER: _DISABLED})
 
 
+def pace_of(cluster: str) -> str:
+    """Return the name of the filter that paces a service."""
+    return f"florin.pace.{cluster}"
+
+
 def _route(rpc: PublicRpc, settings: EdgeSettings, name: str, match: Json, filters: Json) -> Json:
+    if rpc.is_paced:
+        filters = filters | {pace_of(rpc.cluster): _ENABLED}
     return {
         "name": name,
         "match": match,
         "route": {
             "cluster": rpc.cluster,
+            # Too much at once is refused, but neither who watches nor a webhook, which has no token.
+            "priority": "HIGH" if rpc.is_stream or not rpc.needs_token else "DEFAULT",
             "retry_policy": _retry_policy(_RETRY_UNSENT if rpc.is_mutation else _RETRY_READ),
             **_time_limits(rpc, settings),
         },

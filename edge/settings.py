@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from kit.runtime.settings import HEALTH_PORT_STEP
 from roster import ROSTER
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One host and port that Envoy connects to."""
+    """One host and port that Envoy connects to, and the port at which it is asked for its health."""
 
     host: str
     port: int
+    health_port: int | None = None
 
     @classmethod
     def parse(cls, address: str) -> Self:
@@ -43,7 +45,11 @@ class Endpoint:
 
 def default_upstreams() -> dict[str, tuple[Endpoint, ...]]:
     """One replica of each process on this machine, on the ports of the contract."""
-    return {process: (Endpoint("127.0.0.1", port),) for process, port in ROSTER.processes.items()}
+    return {process: (_on_this_machine(port),) for process, port in ROSTER.processes.items()}
+
+
+def _on_this_machine(port: int, health_port_step: int = HEALTH_PORT_STEP) -> Endpoint:
+    return Endpoint("127.0.0.1", port, port + health_port_step)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +81,12 @@ class EdgeSettings:
     # A watched order may wait for its buyer; a stream that says nothing for so long is given up,
     # and whoever still wants it asks again.
     watch_idle_timeout_s: float = 300.0
+    # Requests to one replica of a service that are being answered; more are refused at once. Watches and
+    # webhooks do not count.
+    max_in_flight: int = 512
+    # As many requests that begin something are let through at once as lets nine in ten of the answers come
+    # within this time; the rest is refused at once. Several times what an answer takes while all is well.
+    pace_ms: int = 200
     # A cart of 100 lines is 10 KB; a PSP's largest webhooks are well under this.
     max_request_bytes: int = 256 * 1024
     # Origins of web shops that may call from a browser, or `*`; this machine's own always may.
@@ -84,7 +96,13 @@ class EdgeSettings:
         for name in ("trace_sample_ratio", "access_log_ratio"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is a share, 0 to 1, not {getattr(self, name)}")
-        for name in ("request_timeout_s", "watch_idle_timeout_s", "max_request_bytes"):
+        for name in (
+            "request_timeout_s",
+            "watch_idle_timeout_s",
+            "max_in_flight",
+            "pace_ms",
+            "max_request_bytes",
+        ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
 
@@ -100,18 +118,25 @@ class EdgeSettings:
             return environ.get(f"FLORIN_{name}") or str(default)
 
         otlp = get("OTLP_ENDPOINT", "")
+        health_port_step = int(get("HEALTH_PORT_STEP", HEALTH_PORT_STEP))
         return cls(
             data_dir=Path(get("DATA_DIR", ".florin")).absolute(),
             bind_host=get("BIND_HOST", "127.0.0.1"),
             edge_port=int(get("EDGE_PORT", 8080)),
             admin_port=int(get("ENVOY_ADMIN_PORT", 9901)),
             upstreams={
-                process: (Endpoint("127.0.0.1", int(get(f"{ROSTER[process].name.upper()}_PORT", port))),)
+                process: (
+                    _on_this_machine(
+                        int(get(f"{ROSTER[process].name.upper()}_PORT", port)), health_port_step
+                    ),
+                )
                 for process, port in ROSTER.processes.items()
             },
             otlp=Endpoint.parse(otlp) if otlp else None,
             trace_sample_ratio=float(get("TRACE_SAMPLE_RATIO", 1.0)),
             access_log_ratio=float(get("ACCESS_LOG_RATIO", 1.0)),
+            pace_ms=int(get("PACE_MS", 200)),
+            max_in_flight=int(get("MAX_IN_FLIGHT", 512)),
             cors_origins=tuple(filter(None, get("CORS_ORIGINS", "").split(","))),
         )
 

@@ -12,10 +12,15 @@ class Settings(ContextSettings):
 
     # Where prices are looked up: the inventory service, host and port.
     inventory_target: str = "127.0.0.1:50052"
-    # More open orders than this and a new one would wait longer than a buyer does: at 400 completed orders
-    # a second, 1,000 are done in two and a half seconds.
+    # More orders under way than this and a new one would wait longer than a buyer does: at 400 completed
+    # orders a second, 1,000 are done in two and a half seconds. Only orders of the last ten seconds count:
+    # older ones wait for the PSP, a bank or somebody who is away, and even then this many are accepted in
+    # ten seconds.
     max_open_orders: int = Field(default=1_000, ge=1)
     # Receipts of buyers who gave no address go to `<customer>@<domain>`, their address on file.
     customer_email_domain: str = "customers.florin.test"
+    # How long a checkout waits for its turn before it is refused; together with the way there and back well
+    # below 200 milliseconds.
+    intake_patience_ms: int = Field(default=150, ge=10, le=5_000)
     # How long checkouts gather before they are accepted in one commit.
     intake_linger_ms: int = Field(default=12, ge=0, le=100)

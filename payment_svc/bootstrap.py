@@ -58,6 +58,8 @@ def build(
         "psp_facts",
         one_bad_item_fails_alone(partial(_apply_facts, runtime.steps, scope)),
         linger_s=linger_s,
+        # What the PSP has said is not refused; there is as much of it as calls to the PSP at a time.
+        patience_s=None,
     )
     webhooks = runtime.gather(
         "webhooks",

@@ -48,7 +48,10 @@ def _edge_settings(settings: Settings) -> EdgeSettings:
         edge_port=settings.edge_port,
         admin_port=settings.envoy_admin_port,
         upstreams={
-            service: tuple(Endpoint(settings.local_host, port) for port in settings.service_ports(service))
+            service: tuple(
+                Endpoint(settings.local_host, port, settings.health_port(port))
+                for port in settings.service_ports(service)
+            )
             for service in ROSTER.processes
         },
     )

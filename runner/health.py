@@ -11,11 +11,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
-import grpc
 import nats.errors
 import nats.js.errors
+import orjson
 import psycopg
-from grpc_health.v1 import health_pb2
 from nats.aio.client import Client
 
 from kit.messaging.access import Access
@@ -32,6 +31,10 @@ Check = Callable[[], Awaitable[None]]
 
 class Unhealthy(Exception):
     """The process does not do its work; the message says what was seen."""
+
+
+class NotServing(Unhealthy):
+    """The process says so itself, with its reasons: it lives, and a new start would not help it."""
 
 
 class NatsCheck:
@@ -116,18 +119,43 @@ def http(host: str, port: int, path: str) -> Check:
     """Whether `GET path` is answered with 200."""
 
     async def check() -> None:
-        async with asyncio.timeout(CHECK_DEADLINE_S):
-            reader, writer = await asyncio.open_connection(host, port, limit=_ANSWER_LIMIT_BYTES)
-            try:
-                request = f"GET {path} HTTP/1.1\r\nhost: {host}:{port}\r\nconnection: close\r\n\r\n"
-                writer.write(request.encode())
-                status = await reader.readline()
-                if b" 200" not in status:
-                    raise Unhealthy(f"GET {path} answered {status[:80]!r}")
-            finally:
-                await _close(writer)
+        status, _ = await _get(host, port, path)
+        if b" 200" not in status:
+            raise Unhealthy(f"GET {path} answered {status[:80]!r}")
 
     return _spoken(check)
+
+
+def service(host: str, port: int) -> Check:
+    """Whether a process of ours says that it serves; what it says else are its reasons."""
+
+    async def check() -> None:
+        status, body = await _get(host, port, "/ready")
+        if b" 200" in status:
+            return
+        try:
+            said = orjson.loads(body)
+            reasons, live = "; ".join(said["reasons"]), bool(said["live"])
+        except (ValueError, KeyError, TypeError):
+            raise Unhealthy(f"GET /ready answered {status[:80]!r}") from None
+        raise (NotServing if live else Unhealthy)(reasons)
+
+    return _spoken(check)
+
+
+async def _get(host: str, port: int, path: str) -> tuple[bytes, bytes]:
+    """Return the status line and the body, which ends with the connection."""
+    async with asyncio.timeout(CHECK_DEADLINE_S):
+        reader, writer = await asyncio.open_connection(host, port, limit=_ANSWER_LIMIT_BYTES)
+        try:
+            request = f"GET {path} HTTP/1.1\r\nhost: {host}:{port}\r\nconnection: close\r\n\r\n"
+            writer.write(request.encode())
+            head, _, body = (await reader.read(_ANSWER_LIMIT_BYTES)).partition(b"\r\n\r\n")
+            while len(head) + len(body) < _ANSWER_LIMIT_BYTES and (more := await reader.read(4096)):
+                body += more
+            return head.partition(b"\r\n")[0], body
+        finally:
+            await _close(writer)
 
 
 class PostgresCheck:
@@ -165,40 +193,6 @@ class PostgresCheck:
         if connection is not None:
             with suppress(psycopg.Error, OSError):
                 await connection.close()
-
-
-class GrpcCheck:
-    """Whether a gRPC server calls itself SERVING, asked over one channel that is kept."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._target = f"{host}:{port}"
-        self._channel: grpc.aio.Channel | None = None
-
-    async def __call__(self) -> None:
-        if self._channel is None:
-            # A channel of its own pool: shared subchannels would also share their reconnect
-            # back-off, and a restarted service would look dead for as long as that lasts.
-            self._channel = grpc.aio.insecure_channel(
-                self._target,
-                options=[
-                    ("grpc.use_local_subchannel_pool", 1),
-                    ("grpc.initial_reconnect_backoff_ms", 50),
-                    ("grpc.max_reconnect_backoff_ms", 500),
-                    ("grpc.enable_http_proxy", 0),
-                ],
-            )
-        call = self._channel.unary_unary(
-            "/grpc.health.v1.Health/Check",
-            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
-            response_deserializer=health_pb2.HealthCheckResponse.FromString,
-        )
-        try:
-            answer = await call(health_pb2.HealthCheckRequest(), timeout=CHECK_DEADLINE_S)
-        except grpc.aio.AioRpcError as error:
-            raise Unhealthy(f"{error.code().name}: {error.details()}") from error
-        if answer.status != health_pb2.HealthCheckResponse.SERVING:
-            name = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
-            raise Unhealthy(f"says it is {name}")
 
 
 def _spoken(check: Check) -> Check:

@@ -28,7 +28,9 @@ _PROCESSES_OFFSET: Final = 10
 _REPLICA_STEP: Final = len(_PROCESSES)
 # Fixed, because others lock a block by its first port: checkouts with more or fewer processes must agree.
 _BLOCK_SIZE: Final = 200
-assert _PROCESSES_OFFSET + MAX_REPLICAS * _REPLICA_STEP <= _BLOCK_SIZE, "a block has too few ports"
+# The health of each is told above the ports of all.
+_HEALTH_STEP: Final = MAX_REPLICAS * _REPLICA_STEP
+assert _PROCESSES_OFFSET + 2 * _HEALTH_STEP <= _BLOCK_SIZE, "a block has too few ports"
 
 
 @contextmanager
@@ -61,7 +63,7 @@ def settings_in(block: range) -> dict[str, int]:
     """Every port setting of a system, each with a port out of `block`."""
     ports = {f"{name}_port": block[index] for index, name in enumerate(_SINGLE)}
     ports |= {f"{name}_port": block[_PROCESSES_OFFSET + index] for index, name in enumerate(_PROCESSES)}
-    return ports | {"replica_port_step": _REPLICA_STEP}
+    return ports | {"replica_port_step": _REPLICA_STEP, "health_port_step": _HEALTH_STEP}
 
 
 def _is_free(port: int) -> bool:

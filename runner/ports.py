@@ -59,6 +59,7 @@ def wanted(settings: Settings, *, only: Collection[str] | None = None) -> dict[i
         variable = f"FLORIN_{ROSTER[process].name.upper()}_PORT"
         for port in settings.service_ports(process):
             found[port] = Wanted(process, variable)
+            found[settings.health_port(port)] = Wanted(process, "FLORIN_HEALTH_PORT_STEP")
     return {port: each for port, each in found.items() if only is None or each.by in only}
 
 

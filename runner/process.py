@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from runner import program
-from runner.health import Unhealthy
+from runner.health import NotServing, Unhealthy
 from runner.spec import DataLost, ProcessSpec
 
 # How often a healthy process is asked, and one that is still starting: `up` should not wait for
@@ -18,7 +18,8 @@ from runner.spec import DataLost, ProcessSpec
 _POLL_S: Final = 1.0
 _STARTING_POLL_S: Final = 0.05
 
-# Alive but without a good answer for this long is a deadlock, not a busy moment.
+# Alive but without an answer for this long is a deadlock, not a busy moment. One that says itself that it
+# cannot serve is alive: it waits for its store, say, and would wait for it after a new start, too.
 UNHEALTHY_LIMIT_S: Final = 30.0
 
 # The very first answer may take longer than a running process may stay silent: Postgres first
@@ -147,20 +148,21 @@ class SupervisedProcess:
         """Watches the running process until it has ended; returns why it has."""
         loop = asyncio.get_running_loop()
         exited = asyncio.ensure_future(process.wait())
-        good_at, healthy_since, answered = loop.time(), None, False
+        heard_at, healthy_since, answered = loop.time(), None, False
         while not exited.done():
             problem = await self._problem()
             if exited.done():
                 break
             now = loop.time()
             if problem is None:
-                good_at, healthy_since, answered = now, healthy_since or now, True
+                heard_at, healthy_since, answered = now, healthy_since or now, True
                 self._deaths_in_a_row *= now - healthy_since < _STEADY_S
             else:
                 healthy_since = None
-            self._report(problem)
+                heard_at = now if isinstance(problem, NotServing) else heard_at
+            self._report(None if problem is None else str(problem))
             limit_s = self._unhealthy_limit_s if answered else _FIRST_ANSWER_LIMIT_S
-            reason = self._reason_to_end(silent_s=now - good_at, limit_s=limit_s)
+            reason = self._reason_to_end(silent_s=now - heard_at, limit_s=limit_s)
             if reason is not None:
                 self._report(reason)
                 await self._end(process)
@@ -174,13 +176,13 @@ class SupervisedProcess:
         data_dir = self.spec.data_dir
         if data_dir is not None and not (data_dir / _MARKER).exists():
             return f"its data in {data_dir} is gone"
-        return f"no good answer for {limit_s:g} s" if silent_s > limit_s else None
+        return f"no answer for {limit_s:g} s" if silent_s > limit_s else None
 
-    async def _problem(self) -> str | None:
+    async def _problem(self) -> Unhealthy | None:
         try:
             await self.spec.check()
         except Unhealthy as unhealthy:
-            return str(unhealthy)
+            return unhealthy
         return None
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
@@ -194,7 +196,8 @@ class SupervisedProcess:
 
     async def _watch_elsewhere(self) -> None:
         while not self._stopping:
-            self._report(await self._problem())
+            problem = await self._problem()
+            self._report(None if problem is None else str(problem))
             await asyncio.sleep(_POLL_S if self.healthy else _STARTING_POLL_S)
 
     def _report(self, problem: str | None) -> None:

@@ -80,7 +80,7 @@ def _replica(
     return ProcessSpec(
         name=name,
         command=_module(process, "serve"),
-        check=health.GrpcCheck(settings.local_host, port),
+        check=health.service(settings.local_host, settings.health_port(port)),
         port=port,
         env=env
         | databases.addresses(settings, secrets, process)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from pydantic import Field, create_model, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from kit.runtime.settings import BusSettings
+from kit.runtime.settings import HEALTH_PORT_STEP, BusSettings
 from roster import ROSTER
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -74,6 +74,9 @@ class Settings(_OfProcesses):
     # listens on 50151.
     replica_port_step: Annotated[int, Field(ge=1)] = 100
 
+    # Each service process tells whether it does its work at the port this far above its own.
+    health_port_step: Annotated[int, Field(ge=1)] = HEALTH_PORT_STEP
+
     # Folder with a `postgres` and `initdb` of your own in place of the bundled ones.
     postgres_bin: Path | None = None
     # A program of your own in place of the bundled one.
@@ -131,6 +134,10 @@ class Settings(_OfProcesses):
     def local_host(self) -> str:
         """The host at which this machine reaches what is bound to `bind_host`."""
         return "127.0.0.1" if self.bind_host in {"0.0.0.0", "::"} else self.bind_host  # noqa: S104
+
+    def health_port(self, port: int) -> int:
+        """Where the process that serves at `port` is asked for its health."""
+        return port + self.health_port_step
 
     def service_ports(self, process: str) -> tuple[int, ...]:
         """The gRPC port of every replica of a process, the first replica's first."""

@@ -56,6 +56,7 @@ def _process(process: ProcessState) -> dict[str, Any]:
         "port": process.port,
         "healthy": process.healthy,
         "restarts": process.restarts,
+        "detail": process.detail,
     }
     return told if process.data_dir is None else {**told, "data_dir": process.data_dir}
 

@@ -27,6 +27,7 @@ from kit.messaging.events import NewEvent, Received, event_type
 from kit.messaging.spans import consuming
 from kit.messaging.step import Step, Steps, to_the_end
 from kit.observe import faultpoints
+from kit.observe.pulse import Pulse
 from kit.store.batch import Linger, one_bad_item_fails_alone
 from kit.store.database import STORE_UNAVAILABLE
 from kit.values.ids import NewId
@@ -108,6 +109,8 @@ class Pump(Generic[S]):
         self._scope = scope
         self._new_id = new_id
         self._linger = Linger(linger_s)
+        # A pump that waits for events rests: only a batch has to be done in time.
+        self.pulse = Pulse()
         # By event id; an event leaves it when it is done or buried.
         self._failing: dict[str, _Failing] = {}
         self._monotonic = monotonic
@@ -124,7 +127,8 @@ class Pump(Generic[S]):
             while True:
                 messages = await pull.take(linger_s=self._linger.seconds())
                 self._linger.took(len(messages))
-                await to_the_end(self.handle(messages))
+                with self.pulse.at_work():
+                    await to_the_end(self.handle(messages))
         finally:
             await to_the_end(self._finish(pull))
 
@@ -151,6 +155,7 @@ class Pump(Generic[S]):
             except STORE_UNAVAILABLE as error:
                 # Nobody else can do better now: keep the batch and wait for the store.
                 log.warning("batch.waits_for_store", consumer=self._consumer, error=repr(error))
+                self.pulse.waits_for("its store")
                 await asyncio.sleep(_STORE_PAUSE_S)
         faultpoints.passing(f"{self._consumer}.after_commit")
         await self._confirm(done)

@@ -46,6 +46,7 @@ class Server:
         self._address = f"{host}:{port}"
         self._names = [servicer.name for servicer in servicers]
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # its stubs lack it
+        self._serving: bool | None = None
         self._server = grpc.aio.server(interceptors=[Pipeline()], options=_OPTIONS)
         for servicer in servicers:
             servicer.register(servicer.implementation, self._server)
@@ -62,7 +63,10 @@ class Server:
         await self.serving(True)
 
     async def serving(self, healthy: bool) -> None:
-        """Tell health checks whether this process can work."""
+        """Tell those who ask by gRPC whether this process can work; nobody is answered while it is busy."""
+        if healthy is self._serving:
+            return
+        self._serving = healthy
         status = (
             health_pb2.HealthCheckResponse.SERVING
             if healthy

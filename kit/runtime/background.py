@@ -21,9 +21,10 @@ RESEND_DUE: Final = Schedule("outbox.resend", every_s=1.0)
 # What was owed for a week is put aside; nobody waits for that any more.
 PARK_OLD: Final = Schedule("outbox.park", every_s=60.0)
 
-# Memories of events and keys that are too old to come again, some thousand at a time.
-PRUNE_INBOX: Final = Schedule("inbox.prune", every_s=10.0)
-PRUNE_KEYS: Final = Schedule("idempotency_keys.prune", every_s=10.0)
+# Memories of events and keys that are too old to come again, some thousand at a time; after a long absence
+# there are many thousands.
+PRUNE_INBOX: Final = Schedule("inbox.prune", every_s=10.0, within_s=60.0)
+PRUNE_KEYS: Final = Schedule("idempotency_keys.prune", every_s=10.0, within_s=60.0)
 
 Every = Callable[[Schedule, Callable[[], Awaitable[object]]], None]
 

@@ -15,6 +15,7 @@ from kit.messaging.events import EventType
 from kit.messaging.outbox import Outbox
 from kit.messaging.pump import Pump, Subscriptions
 from kit.messaging.step import Step, Steps
+from kit.observe.pulse import Pulse
 from kit.rpc import Servicer
 from kit.rpc.idempotency import Apply, IdempotentBatch, ReplayCache
 from kit.runtime.background import of_every_context
@@ -37,7 +38,11 @@ _WORKER_PAUSE_S: Final = 1.0
 
 # How long a gathered batch of a busy context waits for neighbours, unless its owner knows better.
 _LINGER_S: Final = 0.003
-_MAX_WAITING: Final = 5_000
+_MAX_ITEMS: Final = 200
+
+# How long a caller waits for a place in a batch before it is told to come back. Few callers of most RPCs do
+# that much at once; it is their time-outs that this has to be well below.
+_PATIENCE_S: Final = 2.0
 
 
 class Runtime:
@@ -57,6 +62,7 @@ class Runtime:
         servicers: what the process serves for it.
         pump: what events go through, once the context has said what it consumes.
         scope: makes what the use cases of one step are given.
+        pulses: of its pump, its gatherers and what it does again and again, by name.
     """
 
     def __init__(
@@ -100,6 +106,7 @@ class Runtime:
         self.closers: list[Callable[[], Awaitable[None]]] = []
         self._workers: dict[str, Callable[[], Awaitable[None]]] = {}
         self.gatherers: dict[str, Gatherer[Any, Any]] = {}
+        self.pulses: dict[str, Pulse] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     # What a context registers.
@@ -116,6 +123,7 @@ class Runtime:
             linger_s=self._settings.event_linger_ms / 1000,
         )
         self.scope = scope
+        self.pulses["pump"] = self.pump.pulse
         self.worker("pump", self.pump.run)
 
     def gather(
@@ -123,12 +131,14 @@ class Runtime:
         name: str,
         handle: Callable[[list[C]], Awaitable[Sequence[R | Exception]]],
         *,
+        max_items: int = _MAX_ITEMS,
         linger_s: float = _LINGER_S,
-        max_waiting: int = _MAX_WAITING,
+        patience_s: float | None = _PATIENCE_S,
     ) -> Gatherer[C, R]:
         """Return a gatherer that turns single calls into batches, from the context's start to its end."""
-        gatherer = Gatherer(handle, name=name, linger_s=linger_s, max_waiting=max_waiting)
+        gatherer = Gatherer(handle, name=name, max_items=max_items, linger_s=linger_s, patience_s=patience_s)
         self.gatherers[name] = gatherer
+        self.pulses[f"{name} gatherer"] = gatherer.pulse
         self.closers.append(gatherer.stop)
         return gatherer
 
@@ -147,10 +157,23 @@ class Runtime:
     def every(self, schedule: Schedule, run: Callable[[], Awaitable[object]]) -> None:
         """Run `run` again and again with a pause; a failure is logged and does not stop it."""
 
+        self.pulses[schedule.name] = Pulse(within_s=schedule.every_s + schedule.within_s)
+
         async def repeat() -> None:
+            pulse = self.pulses[schedule.name]
+            pulse.expect()
             while True:
                 await asyncio.sleep(schedule.every_s)
-                await run()
+                try:
+                    await run()
+                except STORE_UNAVAILABLE:
+                    pulse.waits_for("its store")
+                    raise
+                except Exception:
+                    # It moves and fails; that is in the log, and taking all other work away mends nothing.
+                    pulse.beat()
+                    raise
+                pulse.beat()
 
         self.worker(schedule.name, repeat)
 

@@ -16,6 +16,7 @@ import uvloop
 from kit.observe import logs, telemetry
 from kit.rpc import Server
 from kit.runtime.context import Runtime
+from kit.runtime.health import Health
 from kit.runtime.roster import Context, Roster
 from kit.runtime.settings import ContextSettings, ProcessSettings, read
 from kit.store import migrations
@@ -71,17 +72,21 @@ async def serve(
     """
     servicers = [servicer for context in contexts for servicer in context.servicers]
     server = Server(host=settings.bind_host, port=port, servicers=servicers)
-    for context in contexts:
-        await context.open()
-    await server.start()
-    for context in contexts:
-        context.start()
-    started()
-    log.info("service.started", contexts=[context.name for context in contexts])
-    await until.wait()
-    log.info("service.stopping")
-    await server.stop()
-    closed = await asyncio.gather(*(context.close() for context in contexts), return_exceptions=True)
+    health = Health(contexts)
+    async with health.answering(settings.bind_host, settings.health_port(port), tell=server.serving):
+        for context in contexts:
+            await context.open()
+        await server.start()
+        for context in contexts:
+            context.start()
+        health.phase = ""
+        started()
+        log.info("service.started", contexts=[context.name for context in contexts])
+        await until.wait()
+        log.info("service.stopping")
+        health.phase = "is stopping"
+        await server.stop()
+        closed = await asyncio.gather(*(context.close() for context in contexts), return_exceptions=True)
     failures = [(c.name, each) for c, each in zip(contexts, closed, strict=True) if each is not None]
     for name, failure in failures:
         log.error("context.not_closed", context=name, exc_info=failure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
@@ -12,6 +12,9 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 from kit.messaging.access import Access
 
 S = TypeVar("S", bound=BaseSettings)
+
+# Above the ports of all replicas on one machine, which lie close together.
+HEALTH_PORT_STEP: Final = 1_000
 
 
 class ProcessSettings(BaseSettings):
@@ -23,6 +26,8 @@ class ProcessSettings(BaseSettings):
     bind_host: str = "127.0.0.1"
     # Port of the gRPC server, if it is not the roster's; `FLORIN_ORDER_PORT` and the like come before it.
     port: int | None = Field(default=None, ge=0, le=65_535)
+    # Whether the process does its work is told at the port this far above that of the gRPC server.
+    health_port_step: int = Field(default=HEALTH_PORT_STEP, ge=1)
     # Collector that takes spans by OTLP over gRPC; without one nothing is traced.
     otlp_endpoint: str = ""
     # Share of the requests without a trace of their own that is traced.
@@ -31,6 +36,10 @@ class ProcessSettings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     # The least important lines that are written.
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    def health_port(self, port: int) -> int:
+        """Return where the process is asked for its health; anywhere, if it may serve anywhere."""
+        return port + self.health_port_step if port else 0
 
 
 class BusSettings(BaseSettings):

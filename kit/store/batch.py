@@ -7,10 +7,12 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import structlog
 
+from kit.observe.pulse import Pulse
 from kit.store.database import STORE_UNAVAILABLE
 from kit.store.reasons import TOO_MANY_WAITING
 from kit.values.errors import Exhausted
@@ -81,18 +83,33 @@ def one_bad_item_fails_alone(
     return run
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting(Generic[C, R]):
+    """An item with its caller, and when it came by the clock of the event loop."""
+
+    item: C
+    answer: asyncio.Future[R]
+    since: float
+
+
 class Gatherer(Generic[C, R]):
     """Turns single calls into batches, each answered on its own.
 
     One batch runs at a time; what arrives meanwhile is the next one. So batches grow by themselves when
     the store is slow, and an idle system adds at most `linger_s` to a call.
 
+    Who cannot be taken soon is told so soon: the queue is bounded by time, not by length, so the bound is
+    right at any speed. Whoever has waited for `patience_s` is refused then, whatever the batch in front is
+    doing. Where that may happen the newest are taken first: under too much load the oldest are lost anyway,
+    and those who are answered have hardly waited (docs/decisions/0015).
+
     Args:
         handle: takes a list and returns one result or exception per item, in order. If it raises, every
             item of the batch fails with that exception.
         max_items: bound of a batch.
         linger_s: how long a batch of a busy service waits for neighbours after its first item.
-        max_waiting: bound of the queue; above it `submit` raises `Exhausted`.
+        patience_s: bound of the wait for a batch, after which `submit` raises `Exhausted`. None for work
+            that has to be done however late; it is done in its order, and its own source must be bounded.
     """
 
     def __init__(
@@ -102,18 +119,24 @@ class Gatherer(Generic[C, R]):
         name: str,
         max_items: int = 200,
         linger_s: float = 0.003,
-        max_waiting: int = 5_000,
+        patience_s: float | None = None,
     ) -> None:
         self._handle = handle
         self._name = name
         self._max_items = max_items
         self._linger = Linger(linger_s)
-        self._max_waiting = max_waiting
-        self._queue: deque[tuple[C, asyncio.Future[R]]] = deque()
+        self._patience_s = patience_s
+        # The oldest is on the left.
+        self._queue: deque[_Waiting[C, R]] = deque()
         self._arrived = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
         self._task: asyncio.Task[None] | None = None
+        # Whether a batch is being handled, for which others wait.
+        self._busy = False
+        self._next_refusal: asyncio.TimerHandle | None = None
+        # Nothing is due while nobody waits and no batch runs.
+        self.pulse = Pulse()
 
     def start(self) -> None:
         """Start working; needs a running event loop."""
@@ -133,17 +156,15 @@ class Gatherer(Generic[C, R]):
         A caller that goes away before the batch begins takes its item with it; afterwards the item has its
         effect all the same.
         """
-        if len(self._queue) >= self._max_waiting:
-            raise Exhausted(
-                TOO_MANY_WAITING,
-                f"{self._max_waiting} requests are already waiting; try again in a second",
-                retry_after_s=1.0,
-            )
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._queue.append((item, future))
+        loop = asyncio.get_running_loop()
+        waiting: _Waiting[C, R] = _Waiting(item, loop.create_future(), loop.time())
+        self._queue.append(waiting)
         self._drained.clear()
         self._arrived.set()
-        return await future
+        self.pulse.expect()
+        if self._busy and self._next_refusal is None:
+            self._refuse_late()
+        return await waiting.answer
 
     async def _run(self) -> None:
         while True:
@@ -151,31 +172,70 @@ class Gatherer(Generic[C, R]):
             pause_s = self._linger.seconds()
             if pause_s > 0 and len(self._queue) < self._max_items:
                 await asyncio.sleep(pause_s)
-            batch: list[tuple[C, asyncio.Future[R]]] = []
-            while self._queue and len(batch) < self._max_items:
-                item, future = self._queue.popleft()
-                if not future.done():
-                    batch.append((item, future))
+            batch = self._take()
             if not self._queue:
                 self._arrived.clear()
             self._linger.took(len(batch))
             if batch:
+                self._busy = True
+                self._refuse_late()
                 await self._answer(batch)
-            if not self._queue:
+                self._busy = False
+            if self._queue:
+                self.pulse.beat()
+            else:
+                self.pulse.rest()
                 self._drained.set()
 
-    async def _answer(self, batch: list[tuple[C, asyncio.Future[R]]]) -> None:
+    def _take(self) -> list[_Waiting[C, R]]:
+        """Return the next batch, in the order in which its items came."""
+        batch: list[_Waiting[C, R]] = []
+        in_order = self._patience_s is None
+        while self._queue and len(batch) < self._max_items:
+            waiting = self._queue.popleft() if in_order else self._queue.pop()
+            if not waiting.answer.done():
+                batch.append(waiting)
+        return batch if in_order else batch[::-1]
+
+    def _refuse_late(self) -> None:
+        """Refuse those who have waited for too long, and come back when the next of them will have.
+
+        Only while others are being served: where the event loop itself comes late, as on a machine that has
+        too much to do, those who wait are late at once, and would all be refused just before their turn.
+        """
+        self._next_refusal = None
+        if self._patience_s is None or not self._busy:
+            return
+        loop = asyncio.get_running_loop()
+        while self._queue:
+            oldest = self._queue[0]
+            refused_at = oldest.since + self._patience_s
+            if refused_at > loop.time():
+                self._next_refusal = loop.call_at(refused_at, self._refuse_late)
+                return
+            self._queue.popleft()
+            if not oldest.answer.done():
+                oldest.answer.set_exception(
+                    Exhausted(
+                        TOO_MANY_WAITING,
+                        f"no place came free within {self._patience_s * 1000:.0f} ms;"
+                        " send the request again with the same key",
+                        retry_after_s=1.0,
+                    )
+                )
+
+    async def _answer(self, batch: list[_Waiting[C, R]]) -> None:
         results: Sequence[R | Exception]
         try:
-            results = await self._handle([item for item, _ in batch])
+            results = await self._handle([waiting.item for waiting in batch])
             assert len(results) == len(batch), f"{self._name}: one result per item"
         except Exception as error:  # the boundary of the batch: every caller gets to know
             log.warning("batch.failed", batch=self._name, items=len(batch), error=repr(error))
             results = [error] * len(batch)
-        for (_, future), result in zip(batch, results, strict=True):
-            if future.done():
+        for waiting, result in zip(batch, results, strict=True):
+            if waiting.answer.done():
                 continue
             if isinstance(result, Exception):
-                future.set_exception(result)
+                waiting.answer.set_exception(result)
             else:
-                future.set_result(result)
+                waiting.answer.set_result(result)

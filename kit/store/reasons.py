@@ -9,7 +9,7 @@ from kit.values.errors import Conflict, Exhausted, Reason, Unavailable
 TOO_MANY_WAITING: Final = Reason(
     "TOO_MANY_WAITING",
     Exhausted,
-    "More requests are waiting than can be answered soon.",
+    "No place came free in time: more is asked than can be answered soon. Nothing has happened.",
     "Send it again, with the same key, after the time in `RetryInfo`.",
 )
 

@@ -12,7 +12,9 @@ class Schedule:
     Attributes:
         name: `noun.verb`, for logs.
         every_s: pause between the end of one turn and the begin of the next.
+        within_s: how long a turn may take; the process of one that takes longer is not doing its work.
     """
 
     name: str
     every_s: float
+    within_s: float = 3.0

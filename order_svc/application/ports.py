@@ -66,8 +66,8 @@ class OrderReader(Protocol):
     async def timeline(self, order_id: str) -> list[TimelineStep]:
         """Return the steps of one order, oldest first."""
 
-    async def count_open(self) -> int:
-        """Return how many orders are PROCESSING."""
+    async def count_open(self, since: datetime, at_most: int) -> int:
+        """Return how many orders are PROCESSING that were placed since then, or `at_most`."""
 
 
 Catalogue = Callable[[Sequence[tuple[str, str]]], Awaitable[Mapping[tuple[str, str], Price]]]

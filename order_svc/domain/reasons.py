@@ -41,7 +41,8 @@ ORDER_NOT_FOUND: Final = Reason(
 TOO_MANY_OPEN_ORDERS: Final = Reason(
     "TOO_MANY_OPEN_ORDERS",
     Unavailable,
-    "More orders are open than can be finished soon; accepting more would break a promise.",
+    "More orders are being worked on than can be finished soon; accepting more would break a promise."
+    " Orders that wait for the PSP, a bank or their buyer do not count for long.",
     "Send it again, with the same key, after the time in `RetryInfo`.",
 )
 

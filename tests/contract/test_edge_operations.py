@@ -71,7 +71,7 @@ async def test_a_service_that_is_down_is_503_at_once_and_back_within_seconds(
             assert (status, error["code"], reason_of(error)) == (503, 14, "SERVICE_UNAVAILABLE")
             assert headers["retry-after"] == "1"
 
-            async with serving(shop, port=services.port):
+            async with serving(shop, at=services):
 
                 async def is_back() -> bool:
                     return (await buyer.call("GET", "/v1/orders/x"))[0] == 200
@@ -221,14 +221,54 @@ async def test_the_admin_page_is_on_loopback_even_if_the_edge_is_not(tmp_path: P
             assert edge.admin.startswith("http://127.0.0.1:")
 
 
+async def test_more_at_once_than_a_service_can_answer_is_refused_at_the_edge_and_never_who_watches(
+    tmp_path: Path,
+) -> None:
+    shop = Shop()
+    async with serving(shop) as services:
+        settings = settings_for(tmp_path, services, request_timeout_s=15.0, max_in_flight=5)
+        async with buyer_at(settings) as (_, buyer):
+            with shop.dawdling(1.0):
+                answers = await asyncio.gather(
+                    *(buyer.call("POST", "/v1/checkouts", json=CART) for _ in range(20)),
+                    *(buyer.call("GET", "/v1/orders/x:watch") for _ in range(20)),
+                )
+    checkouts, watches = answers[:20], answers[20:]
+    assert [status for status, _, _ in checkouts].count(202) == 5
+    refused = [(headers, error) for status, headers, error in checkouts if status == 429]
+    assert len(refused) == 15
+    assert {reason_of(error) for _, error in refused} == {"RATE_LIMITED"}
+    assert all(headers["retry-after"] == "1" for headers, _ in refused)
+    assert {status for status, _, _ in watches} == {200}
+
+
+async def test_a_service_that_answers_slowly_is_given_less_to_do(tmp_path: Path) -> None:
+    shop = Shop()
+    async with serving(shop) as services:
+        settings = settings_for(tmp_path, services, request_timeout_s=15.0, pace_ms=10)
+        async with buyer_at(settings) as (_, buyer):
+
+            async def some_are_refused() -> bool:
+                calls = (buyer.call("POST", "/v1/checkouts", json=CART) for _ in range(100))
+                return 429 in {status for status, _, _ in await asyncio.gather(*calls)}
+
+            with shop.dawdling(0.2):
+                await eventually(some_are_refused, "not all of a hundred at once are let through")
+            assert (await buyer.call("GET", "/v1/orders/x"))[0] == 200, "it is asked all the same"
+
+
 @pytest.mark.parametrize("burst", [400])
 async def test_a_burst_of_simultaneous_checkouts_is_let_through(tmp_path: Path, burst: int) -> None:
     shop = Shop()
     async with serving(shop) as services:
-        settings = settings_for(tmp_path, services, request_timeout_s=15.0)
+        # As if the service were fast: what this machine makes of it is not the edge's.
+        settings = settings_for(tmp_path, services, request_timeout_s=15.0, pace_ms=10_000)
         async with buyer_at(settings) as (_, buyer):
+
+            async def is_let_through() -> bool:
+                calls = (buyer.call("POST", "/v1/checkouts", json=CART) for _ in range(burst))
+                return {status for status, _, _ in await asyncio.gather(*calls)} == {202}
+
             with shop.dawdling(0.2):
-                answers = await asyncio.gather(
-                    *(buyer.call("POST", "/v1/checkouts", json=CART) for _ in range(burst))
-                )
-    assert {status for status, _, _ in answers} == {202}
+                # A new edge begins with few at a time, and doubles that with every tenth of a second.
+                await eventually(is_let_through, "all of them are let through")

@@ -22,12 +22,11 @@ from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from edge import EdgeSettings, Endpoint, envoy_command, write_config
+from kit.runtime.health import Health
 from roster import ROSTER
 from tests.support.waiting import eventually
 
@@ -39,6 +38,9 @@ CART = {"merchant_id": "mer_demo", "items": [{"sku": "mug", "quantity": 2}], "cu
 # Small, so that tests reach them soon.
 REQUEST_TIMEOUT_S = 1.0
 MAX_REQUEST_BYTES = 64 * 1024
+
+# Ports that the system chooses.
+ANYWHERE = Endpoint("127.0.0.1", 0, 0)
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 Context = aio.ServicerContext[Message, Message]
@@ -224,22 +226,24 @@ class FakeWebhooks(payment_service_pb2_grpc.WebhookServiceServicer):
 
 
 @contextlib.asynccontextmanager
-async def serving(shop: Shop, *, port: int = 0, interceptors: Sequence[Any] = ()) -> AsyncIterator[Endpoint]:
+async def serving(
+    shop: Shop, *, at: Endpoint = ANYWHERE, interceptors: Sequence[Any] = ()
+) -> AsyncIterator[Endpoint]:
     """All fake services on one port, healthy; 0 is a free one."""
     server = aio.server(interceptors=interceptors)
     order_service_pb2_grpc.add_OrderServiceServicer_to_server(FakeOrders(shop), server)
     inventory_service_pb2_grpc.add_InventoryServiceServicer_to_server(FakeInventory(shop), server)
     payment_service_pb2_grpc.add_PaymentServiceServicer_to_server(FakePayments(shop), server)
     payment_service_pb2_grpc.add_WebhookServiceServicer_to_server(FakeWebhooks(shop), server)
-    healthy = HealthServicer()
-    await healthy.set("", health_pb2.HealthCheckResponse.SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    port = server.add_insecure_port(f"127.0.0.1:{port}")
+    port = server.add_insecure_port(f"{at.host}:{at.port}")
     await server.start()
-    try:
-        yield Endpoint("127.0.0.1", port)
-    finally:
-        await server.stop(grace=0)
+    health = Health([])
+    health.phase = ""
+    async with health.answering(at.host, at.health_port or 0) as health_port:
+        try:
+            yield Endpoint(at.host, port, health_port)
+        finally:
+            await server.stop(grace=0)
 
 
 class Tokens:

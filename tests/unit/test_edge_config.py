@@ -123,6 +123,8 @@ def test_settings_come_from_the_environment(tmp_path: Path) -> None:
             "FLORIN_DATA_DIR": str(tmp_path),
             "FLORIN_EDGE_PORT": "18080",
             "FLORIN_ORDER_PORT": "15051",
+            "FLORIN_HEALTH_PORT_STEP": "10",
+            "FLORIN_MAX_IN_FLIGHT": "7",
             "FLORIN_OTLP_ENDPOINT": "http://collector:4317",
             "FLORIN_TRACE_SAMPLE_RATIO": "0.01",
             "FLORIN_CORS_ORIGINS": "https://a.example,https://b.example",
@@ -130,9 +132,13 @@ def test_settings_come_from_the_environment(tmp_path: Path) -> None:
     )
     assert settings.edge_port == 18080
     assert settings.admin_port == 9901
-    assert settings.upstreams["order_svc"] == (Endpoint("127.0.0.1", 15051),)
+    assert settings.upstreams["order_svc"] == (Endpoint("127.0.0.1", 15051, 15061),)
     assert settings.otlp == Endpoint("collector", 4317)
     assert settings.cors_origins == ("https://a.example", "https://b.example")
+    clusters = {each["name"]: each for each in bootstrap(settings)["static_resources"]["clusters"]}
+    [order] = clusters["order_svc"]["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    assert order["endpoint"]["health_check_config"] == {"port_value": 15061}
+    assert clusters["order_svc"]["circuit_breakers"]["thresholds"][0]["max_requests"] == 7
     assert connection(bootstrap(settings))["tracing"]["random_sampling"]["value"] == 1.0
 
 

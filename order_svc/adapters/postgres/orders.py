@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -46,6 +47,12 @@ _CHANGED: Final = f"""
 SELECT {_COLUMNS} FROM orders
 JOIN unnest(%s::text[], %s::bigint[]) AS known (order_id, known_version)
     ON id = order_id AND version > known_version
+"""
+
+_COUNT_OPEN: Final = """
+SELECT count(*) FROM (
+    SELECT FROM orders WHERE status = 'PROCESSING' AND created_at > %s LIMIT %s
+) AS open
 """
 
 _RECORD: Final = """
@@ -223,10 +230,13 @@ class PostgresOrderReader:
             )
             return [TimelineStep(*row) for row in await cursor.fetchall()]
 
-    async def count_open(self) -> int:
-        """Return how many orders are PROCESSING."""
+    async def count_open(self, since: datetime, at_most: int) -> int:
+        """Return how many orders are PROCESSING that were placed since then, or `at_most`.
+
+        It reads the young end of the index `orders_open` and no further, however many have been there.
+        """
         async with self._database.connection() as connection:
-            cursor = await connection.execute("SELECT count(*) FROM orders WHERE status = 'PROCESSING'")
+            cursor = await connection.execute(_COUNT_OPEN, (since, at_most))
             row = await cursor.fetchone()
         assert row is not None, "count() always has a row"
         return int(row[0])

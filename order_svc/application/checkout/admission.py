@@ -1,41 +1,78 @@
-"""Accepts no more than can be finished: a promise of 202 is kept, or not given."""
+"""Accepts no more than can be finished soon: a promise of 202 is kept, or not given.
+
+What is bounded is the work that this system itself still has to do, and that is young: an order that waits
+for nobody else ends within seconds. One that is older waits for a PSP that is slow, a bank, a service that is
+away; refusing others would not make it end sooner. So an order takes its place for `OURS_S` at most, and
+however many wait for somebody else, `limit` orders are accepted in each such time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
 
+from kit.values.clock import Clock
 from kit.values.errors import FlorinError, Unavailable
 from order_svc.application.checkout.place_orders import PricedCheckout
+from order_svc.domain.order import Order, Status
 from order_svc.domain.reasons import TOO_MANY_OPEN_ORDERS
+
+# Several times what an order takes while all is well and the limit is reached; an order that is still open
+# then does not wait for us.
+OURS_S: Final = 10.0
+
+CountOpen = Callable[[datetime, int], Awaitable[int]]
+"""Returns how many orders are PROCESSING that were placed since then, up to the given number."""
 
 
 class Admission:
-    """Bounds the orders that are under way.
+    """Bounds the orders that are under way, and wait for this system itself.
 
-    The number is read from the database now and then, and counted up in between, so it is never too low
-    for longer than that and needs nothing per order.
+    Their number is read from the database now and then, for what other replicas do; in between this process
+    counts what it has itself accepted and seen ending. Nothing it knows is older than `OURS_S`, so a number
+    that cannot be read any more neither closes the shop for ever nor leaves it open.
 
     Args:
-        count_open: reads the number of open orders.
-        limit: of open orders.
+        count_open: reads the number of orders that are open and young.
+        limit: of these.
+        clock: by which orders are placed.
+        seconds: a clock that only grows.
     """
 
-    def __init__(self, count_open: Callable[[], Awaitable[int]], *, limit: int) -> None:
+    def __init__(
+        self,
+        count_open: CountOpen,
+        *,
+        limit: int,
+        clock: Clock,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._count_open = count_open
         self._limit = limit
-        self._open = 0
+        self._clock = clock
+        self._seconds = seconds
+        # (when, how many): what was read last, and each change that this process has seen since.
+        self._known: deque[tuple[float, int]] = deque()
 
     async def refresh(self) -> None:
-        """Read how many orders are open."""
-        self._open = await self._count_open()
+        """Read how many orders are open and young."""
+        asked = self._seconds()
+        # One more than the limit says "too many", and more than that nobody wants to know.
+        count = await self._count_open(self._young_since(), self._limit + 1)
+        # What was placed while we asked may be in the number or not: better twice than not at all.
+        meanwhile = [(at, change) for at, change in self._known if at >= asked and change > 0]
+        self._known = deque([(asked, count), *meanwhile])
 
     def admit(self, priced: Sequence[PricedCheckout]) -> list[PricedCheckout]:
         """Return the checkouts with a refusal for each, from the first, for which there is no room.
 
         Nothing is counted yet, because a step may run again or not be committed: see `placed`.
         """
-        open_orders = self._open
+        open_orders = self._open()
         admitted: list[PricedCheckout] = []
         for item in priced:
             if isinstance(item.outcome, FlorinError):
@@ -49,7 +86,25 @@ class Admission:
 
     def placed(self, orders: int) -> None:
         """Count orders that were accepted and committed."""
-        self._open += orders
+        if orders:
+            self._known.append((self._seconds(), orders))
+
+    def changed(self, orders: Iterable[Order]) -> None:
+        """Give the places back of those orders that a committed step has ended, or left to their buyer."""
+        since = self._young_since()
+        left = sum(order.status is not Status.PROCESSING and order.created_at > since for order in orders)
+        if left:
+            self._known.append((self._seconds(), -left))
+
+    def _young_since(self) -> datetime:
+        return self._clock() - timedelta(seconds=OURS_S)
+
+    def _open(self) -> int:
+        """Return how many places are taken, as far as that is known."""
+        forgotten = self._seconds() - OURS_S
+        while self._known and self._known[0][0] <= forgotten:
+            self._known.popleft()
+        return max(0, sum(change for _, change in self._known))
 
     def _refusal(self, open_orders: int) -> Unavailable:
         return Unavailable(

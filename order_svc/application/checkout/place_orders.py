@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from kit.values.trail import Trail
 from order_svc.application.ports import Catalogue, Scope, TimelineStep
 from order_svc.domain import tax
 from order_svc.domain.order import Order
-from order_svc.domain.pricing import CartLine, Quote, quote, require_expected
+from order_svc.domain.pricing import CartLine, Price, Quote, quote, require_expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,15 @@ async def price_checkouts(catalogue: Catalogue, checkouts: Sequence[Checkout]) -
         prices = await catalogue(sorted(keys))
     except FlorinError as error:
         return [PricedCheckout(checkout, error) for checkout in checkouts]
+    by_merchant: dict[str, dict[str, Price]] = defaultdict(dict)
+    for (merchant_id, sku), price in prices.items():
+        by_merchant[merchant_id][sku] = price
     priced: list[PricedCheckout] = []
     for checkout in checkouts:
-        own = {sku: price for (merchant, sku), price in prices.items() if merchant == checkout.merchant_id}
         try:
             quoted = quote(
                 checkout.cart,
-                own,
+                by_merchant[checkout.merchant_id],
                 currency=checkout.currency,
                 tax_rate_bp=tax.rate_bp(checkout.shipping_address.get("country", "")),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from florin.order.v1 import order_pb2
@@ -55,7 +56,7 @@ async def save(runtime: Runtime, *orders: Order) -> None:
 
 async def test_a_replay_is_answered_when_there_is_no_room_and_takes_none(runtime: Runtime) -> None:
     reader = PostgresOrderReader(runtime.database)
-    admission = Admission(reader.count_open, limit=2)
+    admission = Admission(reader.count_open, limit=2, clock=system_clock)
     cache = ReplayCache(NOWHERE)
     batch = IdempotentBatch(
         steps=runtime.steps, cache=cache, apply=placing(admission, scope), response=order_pb2.Order
@@ -70,7 +71,7 @@ async def test_a_replay_is_answered_when_there_is_no_room_and_takes_none(runtime
     assert {type(outcome) for outcome in two} == {Answer, Unavailable}, "there is room for one of them"
     [again] = await batch([call("key_1")])
     assert again == Answer(first.message, replayed=True)
-    assert await reader.count_open() == 2
+    assert await reader.count_open(system_clock() - timedelta(minutes=1), 10) == 2
     await cache.close()
 
 

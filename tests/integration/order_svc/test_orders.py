@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from florin.common.v1.charge_pb2 import NextAction
@@ -17,6 +18,7 @@ from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured, PaymentFailed, PaymentRequiresAction
 from google.protobuf.message import Message
 
+from kit.values.clock import system_clock
 from order_svc.application.checkout.place_orders import charge_of, stock_lines_of
 from order_svc.application.ports import OrderFilter
 from order_svc.domain.order import Status
@@ -224,4 +226,9 @@ async def test_a_filter_shows_what_it_names(counter: Counter, wanted: OrderFilte
     failing, *_ = [await counter.place() for _ in range(3)]
     await counter.given(StockRejected(order_id=failing, reason="out_of_stock", skus=["mug"]))
     assert len(await counter.reader.page(wanted, before_id="", size=10)) == count
-    assert await counter.reader.count_open() == 2
+    now = system_clock()
+    assert await counter.reader.count_open(now - timedelta(minutes=1), 10) == 2
+    assert await counter.reader.count_open(now - timedelta(minutes=1), 1) == 1, (
+        "more is not wanted to be known"
+    )
+    assert await counter.reader.count_open(now, 10) == 0, "older ones wait for somebody else"

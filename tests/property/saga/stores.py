@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 from inventory_svc.application.ports import Survey
@@ -57,8 +58,9 @@ class Orders:
         """Return nothing: nobody watches."""
         return []
 
-    async def count_open(self) -> int:
-        return sum(order.status is Status.PROCESSING for order in self.by_id.values())
+    async def count_open(self, since: datetime, at_most: int) -> int:
+        young = (order for order in self.by_id.values() if order.created_at > since)
+        return min(at_most, sum(order.status is Status.PROCESSING for order in young))
 
 
 class Stockroom:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from statistics import quantiles
 
 import psycopg
 import pytest
 
 from kit.store.batch import Gatherer, one_bad_item_fails_alone
 from kit.values.errors import Exhausted
+from tests.support.virtual_time import VirtualLoop, run
 
 Handle = Callable[[list[int]], Awaitable[Sequence[int | Exception]]]
 
 
 @asynccontextmanager
 async def gathering(
-    handle: Handle, *, max_items: int = 200, max_waiting: int = 5_000
+    handle: Handle, *, max_items: int = 200, patience_s: float | None = None
 ) -> AsyncIterator[Gatherer[int, int]]:
-    gatherer: Gatherer[int, int] = Gatherer(handle, name="test", max_items=max_items, max_waiting=max_waiting)
+    gatherer: Gatherer[int, int] = Gatherer(handle, name="test", max_items=max_items, patience_s=patience_s)
     gatherer.start()
     yield gatherer
     await gatherer.stop()
@@ -113,25 +117,114 @@ async def test_a_caller_that_leaves_later_harms_nobody() -> None:
         assert await patient == 2
 
 
-async def test_a_full_queue_refuses_with_advice() -> None:
-    began, finish = asyncio.Event(), asyncio.Event()
+def test_who_waits_too_long_is_refused_at_that_moment_whatever_the_batch_in_front_does() -> None:
+    async def waiting() -> None:
+        loop = asyncio.get_running_loop()
+        finish = asyncio.Event()
+
+        async def stuck(items: list[int]) -> list[int]:
+            await finish.wait()
+            return items
+
+        async with gathering(stuck, max_items=1, patience_s=0.15) as gatherer:
+            first = asyncio.create_task(gatherer.submit(1))
+            await asyncio.sleep(0.1)
+            for _ in range(2):
+                came_at = loop.time()
+                with pytest.raises(Exhausted) as refused:
+                    await gatherer.submit(2)
+                assert loop.time() - came_at == pytest.approx(0.15)
+                assert refused.value.reason == "TOO_MANY_WAITING"
+                assert refused.value.retry_after_s
+                await asyncio.sleep(0.05)
+            finish.set()
+            assert await first == 1, "what has begun is finished"
+
+    run(waiting())
+
+
+def test_when_the_event_loop_comes_late_those_who_wait_are_served_and_not_refused() -> None:
+    async def stalled() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        async with gathering(doubled, patience_s=0.15) as gatherer:
+            # So many at once that the next one lingers for neighbours, which is when the loop is late.
+            await asyncio.gather(*map(gatherer.submit, range(1_000)))
+            caller = asyncio.create_task(gatherer.submit(7))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            loop.jump(1.0)
+            assert await caller == 14
+
+    run(stalled())
+
+
+def test_who_is_patient_is_never_refused_and_comes_in_order() -> None:
+    handled: list[int] = []
 
     async def slow(items: list[int]) -> list[int]:
-        began.set()
-        await finish.wait()
+        await asyncio.sleep(60)
+        handled.extend(items)
         return items
 
-    async with gathering(slow, max_items=1, max_waiting=2) as gatherer:
-        first = asyncio.create_task(gatherer.submit(1))
-        await began.wait()
-        others = [asyncio.create_task(gatherer.submit(n)) for n in (2, 3)]
-        await asyncio.sleep(0)
-        with pytest.raises(Exhausted) as refused:
-            await gatherer.submit(4)
-        assert refused.value.reason == "TOO_MANY_WAITING"
-        assert refused.value.retry_after_s
-        finish.set()
-        assert await asyncio.gather(first, *others) == [1, 2, 3]
+    async def waiting() -> None:
+        async with gathering(slow, max_items=1) as gatherer:
+            assert await asyncio.gather(*map(gatherer.submit, range(5))) == list(range(5))
+
+    run(waiting())
+    assert handled == list(range(5))
+
+
+# A batch costs 8 ms, and 1.8 ms for each item: some 520 a second in batches of 64.
+BATCH_S, ITEM_S, MOST = 0.008, 0.0018, 64
+BEST_PER_S = MOST / (BATCH_S + MOST * ITEM_S)
+PATIENCE_S = 0.15
+
+
+@dataclass(slots=True)
+class Told:
+    """What became of those who came, and after how long."""
+
+    accepted_s: list[float] = field(default_factory=list)
+    refused_s: list[float] = field(default_factory=list)
+
+
+async def crowd(load: float, *, seconds: float) -> Told:
+    """Let callers come at this multiple of the best rate, at random."""
+    loop, told, dice = asyncio.get_running_loop(), Told(), random.Random(7)  # no secret
+
+    async def handle(items: list[int]) -> list[int]:
+        await asyncio.sleep(BATCH_S + len(items) * ITEM_S)
+        return items
+
+    async def come(gatherer: Gatherer[int, int]) -> None:
+        came_at = loop.time()
+        try:
+            await gatherer.submit(1)
+            told.accepted_s.append(loop.time() - came_at)
+        except Exhausted:
+            told.refused_s.append(loop.time() - came_at)
+
+    async with gathering(handle, max_items=MOST, patience_s=PATIENCE_S) as gatherer:
+        callers = set()
+        while loop.time() < seconds:
+            callers.add(asyncio.create_task(come(gatherer)))
+            await asyncio.sleep(dice.expovariate(load * BEST_PER_S))
+        await asyncio.gather(*callers)
+    return told
+
+
+@pytest.mark.parametrize("load", [1.0, 1.5, 3.0])
+def test_too_much_load_costs_neither_throughput_nor_the_time_of_those_who_are_taken(load: float) -> None:
+    told = run(crowd(load, seconds=5))
+    assert len(told.accepted_s) / 5 > 0.9 * BEST_PER_S
+    assert quantiles(told.accepted_s, n=100)[98] < 0.3
+    assert max([*told.refused_s, 0.0]) <= PATIENCE_S + 0.001
+
+
+def test_little_load_is_never_refused() -> None:
+    told = run(crowd(0.5, seconds=5))
+    assert told.refused_s == []
 
 
 async def test_what_was_submitted_is_finished_before_the_gatherer_stops() -> None:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from kit.observe.pulse import Pulse
 from kit.rpc import Servicer
 from kit.runtime.context import Runtime
 from kit.runtime.process import serve
@@ -19,6 +20,7 @@ class Hosted:
     def __init__(self, name: str, *, fails: bool = False) -> None:
         self.name = name
         self.servicers: list[Servicer] = []
+        self.pulses: dict[str, Pulse] = {}
         self.seen: list[str] = []
         self._fails = fails
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.health import Check, Unhealthy
+from runner.health import Check, NotServing, Unhealthy
 from runner.process import SupervisedProcess
 from runner.spec import ProcessSpec
 
@@ -46,6 +46,10 @@ class Stage:
         """While this exists, `name` is not healthy."""
         return self.folder / f"{name}.sick"
 
+    def alive_file(self, name: str) -> Path:
+        """While this exists, `name` says itself that it does not serve."""
+        return self.folder / f"{name}.alive"
+
     def spec(self, name: str, **more: Any) -> ProcessSpec:
         """A program that runs until it is asked to end."""
         given: dict[str, Any] = {
@@ -63,6 +67,8 @@ class Stage:
         async def check() -> None:
             if self.sick_file(name).exists():
                 raise Unhealthy("feels sick")
+            if self.alive_file(name).exists():
+                raise NotServing("waits for its store")
             if f"{name} started" not in self.journal:
                 raise Unhealthy("not there yet")
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Any
 
-import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as grpc_health  # type: ignore[attr-defined]
 
+from kit.runtime.health import Health
 from runner import health
-from runner.health import Check, Unhealthy
+from runner.health import Check, NotServing, Unhealthy
 from tests.support.servers import Talk, serving
 
 
@@ -34,7 +34,7 @@ def checks(port: int) -> dict[str, Check]:
         "nats": health.NatsCheck(f"nats://127.0.0.1:{port}"),
         "redis": health.redis("127.0.0.1", port),
         "http": health.http("127.0.0.1", port, "/ready"),
-        "grpc": health.GrpcCheck("127.0.0.1", port),
+        "service": health.service("127.0.0.1", port),
         "postgres": health.PostgresCheck(f"postgresql://x:x@127.0.0.1:{port}/x"),
     }
 
@@ -56,6 +56,7 @@ async def test_a_healthy_peer_is_healthy(name: str, talk: Talk) -> None:
     [
         ("redis", saying(b"-LOADING Redis is loading\r\n"), "LOADING"),
         ("http", saying(b"HTTP/1.1 503 Service Unavailable\r\n\r\n"), "503"),
+        ("service", saying(b"HTTP/1.1 503 Service Unavailable\r\n\r\nbusy"), "503"),
     ],
 )
 async def test_a_peer_that_is_not_ready_says_why(name: str, talk: Talk, reason: str) -> None:
@@ -64,7 +65,7 @@ async def test_a_peer_that_is_not_ready_says_why(name: str, talk: Talk, reason: 
             await checks(port)[name]()
 
 
-@pytest.mark.parametrize("name", ["nats", "redis", "http", "grpc", "postgres"])
+@pytest.mark.parametrize("name", ["nats", "redis", "http", "service", "postgres"])
 async def test_a_silent_peer_is_unhealthy_within_the_deadline(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,7 +75,7 @@ async def test_a_silent_peer_is_unhealthy_within_the_deadline(
             await checks(port)[name]()
 
 
-@pytest.mark.parametrize("name", ["nats", "redis", "http", "grpc", "postgres"])
+@pytest.mark.parametrize("name", ["nats", "redis", "http", "service", "postgres"])
 async def test_nobody_there_is_unhealthy(name: str) -> None:
     async with serving(silent) as port:
         pass
@@ -82,16 +83,28 @@ async def test_nobody_there_is_unhealthy(name: str) -> None:
         await checks(port)[name]()
 
 
-async def test_a_grpc_service_is_as_healthy_as_it_says() -> None:
-    server = grpc.aio.server()
-    servicer = grpc_health.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    check = health.GrpcCheck("127.0.0.1", port)
-    await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
-    await check()
-    await servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
-    with pytest.raises(Unhealthy, match="NOT_SERVING"):
-        await check()
-    await server.stop(grace=None)
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"serving": False, "live": True, "reasons": ["order_svc: pump waits"]}, NotServing),
+        ({"serving": False, "live": False, "reasons": ["the event loop has not moved"]}, Unhealthy),
+    ],
+)
+async def test_a_service_is_as_healthy_as_it_says_and_says_whether_it_lives(
+    said: dict[str, Any], told: type[Unhealthy]
+) -> None:
+    body = json.dumps(said).encode()
+    head = b"HTTP/1.0 503 Service Unavailable\r\ncontent-length: %d\r\n\r\n" % len(body)
+    async with serving(saying(head + body)) as port:
+        with pytest.raises(Unhealthy, match=said["reasons"][0]) as raised:
+            await health.service("127.0.0.1", port)()
+    assert type(raised.value) is told
+
+
+async def test_a_process_of_ours_is_understood() -> None:
+    process = Health([])
+    async with process.answering("127.0.0.1", 0) as port:
+        with pytest.raises(NotServing, match="is starting"):
+            await health.service("127.0.0.1", port)()
+        process.phase = ""
+        await health.service("127.0.0.1", port)()

@@ -85,7 +85,7 @@ def test_the_json_has_the_contracts_keys_and_no_others(settings: Settings) -> No
     told = report(settings, seen(processes=[process("order_svc"), with_data]))
     assert set(told) == {"healthy", "data_dir", "processes"}
     order, nats = told["processes"]
-    assert set(order) == {"name", "pid", "port", "healthy", "restarts"}
+    assert set(order) == {"name", "pid", "port", "healthy", "restarts", "detail"}
     assert set(nats) == set(order) | {"data_dir"}
     assert report(settings, None) == {
         "healthy": False,

@@ -87,6 +87,18 @@ async def test_a_process_that_is_alive_but_silent_is_restarted(stage: Stage) -> 
         await until_healthy_again(process, restarts=1)
 
 
+async def test_a_process_that_says_it_does_not_serve_is_shown_and_left_alone(stage: Stage) -> None:
+    async with supervised(stage, [stage.spec("service")], unhealthy_limit_s=0.0) as supervisor:
+        process = supervisor.processes["service"]
+        await until_healthy_again(process, restarts=0)
+        stage.alive_file("service").touch()
+        await until(lambda: process.detail == "waits for its store", "it is seen")
+        assert not process.healthy
+        # Had it been ended, it would be started again, and the reason would be another.
+        stage.alive_file("service").unlink()
+        await until_healthy_again(process, restarts=0)
+
+
 async def test_status_says_so_while_a_process_is_sick(stage: Stage) -> None:
     async with supervised(stage, [stage.spec("service")]) as supervisor:
         process = supervisor.processes["service"]
