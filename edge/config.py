@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +22,8 @@ Json = dict[str, Any]
 TEMPLATES: Final = Path(__file__).resolve().parent / "templates"
 
 OTLP_CLUSTER: Final = "otlp"
+
+_ASSIGNMENT: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 
 # What the transcoder adds to a body that it wraps into a gRPC message: a prefix, a content type.
 # Without the room for it a body just under the limit would be refused.
@@ -61,8 +64,25 @@ def write_config(settings: EdgeSettings) -> Path:
     settings.envoy_dir.mkdir(parents=True, exist_ok=True)
     settings.access_log_path.parent.mkdir(parents=True, exist_ok=True)
     settings.descriptor_path.write_bytes(descriptor_set().SerializeToString())
+    write_endpoints(settings)
     settings.config_path.write_text(render(settings), encoding="utf-8")
     return settings.config_path
+
+
+def write_endpoints(settings: EdgeSettings) -> None:
+    """Tell Envoy, running or not, where the replicas of each service are; what has not changed is left alone.
+
+    It watches for files that take another's place, so each is written beside and then renamed.
+    """
+    settings.endpoints_dir.mkdir(parents=True, exist_ok=True)
+    for name in _clusters():
+        response = {"resources": [{"@type": _ASSIGNMENT, **_assignment(name, settings.upstreams[name])}]}
+        path, text = settings.endpoints_path(name), json.dumps(response, indent=1)
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        draft = path.with_suffix(".draft")
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
 
 
 def render(settings: EdgeSettings) -> str:
@@ -127,10 +147,14 @@ def bootstrap(settings: EdgeSettings) -> Json:
     transcoder = filters["envoy.filters.http.grpc_json_transcoder"]
     transcoder["services"] = sorted({rpc.service for rpc in rpcs})
 
-    names = dict.fromkeys(rpc.cluster for rpc in rpcs)
-    resources["clusters"] = [_service_cluster(name, settings.upstreams[name]) for name in names]
+    resources["clusters"] = [_service_cluster(name, settings) for name in _clusters()]
     resources["clusters"].append(_otlp_cluster(settings.otlp))
     return config
+
+
+def _clusters() -> Iterable[str]:
+    """The processes that answer a public RPC."""
+    return dict.fromkeys(rpc.cluster for rpc in public_rpcs())
 
 
 def _template(name: str, **values: object) -> Json:
@@ -140,25 +164,29 @@ def _template(name: str, **values: object) -> Json:
     return loaded
 
 
-def _service_cluster(name: str, replicas: tuple[Endpoint, ...]) -> Json:
-    return _template("cluster.yaml") | {
-        "name": name,
-        "type": _discovery(replicas),
-        "load_assignment": _assignment(name, replicas),
-    }
+def _service_cluster(name: str, settings: EdgeSettings) -> Json:
+    """Replicas by address are read from a file, so that they come and go; those by name are resolved."""
+    replicas = settings.upstreams[name]
+    if not all(replica.is_ip for replica in replicas):
+        return _cluster(name, type="STRICT_DNS", load_assignment=_assignment(name, replicas))
+    source = {"path_config_source": {"path": str(settings.endpoints_path(name))}}
+    return _cluster(name, type="EDS", eds_cluster_config={"eds_config": source})
 
 
 def _otlp_cluster(endpoint: Endpoint | None) -> Json:
     # Empty without a collector: Envoy's tracer, which gives every request its trace id, does not
     # start without somewhere to send to. Not health-checked: a collector that is away costs spans,
     # nothing else.
-    cluster = _service_cluster(OTLP_CLUSTER, (endpoint,) if endpoint else ())
-    del cluster["health_checks"]
+    endpoints = (endpoint,) if endpoint else ()
+    kind = "STRICT_DNS" if endpoint and not endpoint.is_ip else "STATIC"
+    cluster = _cluster(OTLP_CLUSTER, type=kind, load_assignment=_assignment(OTLP_CLUSTER, endpoints))
+    for name in ("health_checks", "outlier_detection"):
+        del cluster[name]
     return cluster
 
 
-def _discovery(replicas: Iterable[Endpoint]) -> str:
-    return "STATIC" if all(replica.is_ip for replica in replicas) else "STRICT_DNS"
+def _cluster(name: str, **discovery: Any) -> Json:
+    return _template("cluster.yaml") | {"name": name, **discovery}
 
 
 def _assignment(name: str, replicas: Iterable[Endpoint]) -> Json:

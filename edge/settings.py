@@ -131,6 +131,15 @@ class EdgeSettings:
         return self.envoy_dir / "envoy.yaml"
 
     @property
+    def endpoints_dir(self) -> Path:
+        """Where Envoy looks for the replicas of services, all the time."""
+        return self.envoy_dir / "endpoints"
+
+    def endpoints_path(self, process: str) -> Path:
+        """The replicas of one process."""
+        return self.endpoints_dir / f"{process}.json"
+
+    @property
     def access_log_path(self) -> Path:
         """One JSON object per request."""
         return self.data_dir / "logs" / "envoy-access.log"

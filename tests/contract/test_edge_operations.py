@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import json
 import time
+import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 from opentelemetry.proto.trace.v1 import trace_pb2
 from structlog.testing import capture_logs
 
-from edge import EdgeSettings, Endpoint
+from edge import EdgeSettings, Endpoint, write_endpoints
 from kit.rpc.pipeline import Pipeline
 from roster import ROSTER
 from tests.support.edge import (
@@ -27,6 +29,7 @@ from tests.support.edge import (
     Edge,
     Shop,
     Tokens,
+    breaking,
     reason_of,
     running_edge,
     serving,
@@ -123,6 +126,66 @@ async def test_every_replica_gets_calls_and_one_is_enough(tmp_path: Path) -> Non
             await second_life.aclose()
             for _ in range(20):
                 assert (await buyer.call("GET", "/v1/orders/x"))[0] == 200
+
+
+async def test_replicas_come_and_go_without_a_restart_of_the_edge(tmp_path: Path) -> None:
+    one, other = Shop(), Shop()
+    async with serving(one) as first, serving(other) as second:
+        async with buyer_at(settings_for(tmp_path, first)) as (edge, buyer):
+            assert (await buyer.call("GET", "/v1/orders/x"))[0] == 200
+
+            async def only(shop: Shop) -> bool:
+                """Whether a row of calls reaches this one alone; each is answered, whoever gets it."""
+                before = len(one.calls) + len(other.calls) - len(shop.calls)
+                for _ in range(20):
+                    assert (await buyer.call("GET", "/v1/orders/x"))[0] == 200
+                return len(one.calls) + len(other.calls) - len(shop.calls) == before
+
+            both = dict.fromkeys(ROSTER.processes, (first, second))
+            write_endpoints(replace(edge.settings, upstreams=both))
+
+            async def both_are_asked() -> bool:
+                return not await only(one)
+
+            await eventually(both_are_asked, "the new replica gets calls")
+            write_endpoints(replace(edge.settings, upstreams=dict.fromkeys(ROSTER.processes, (second,))))
+            # It gets calls for as long as it takes them, and says itself when it does not.
+            await one.goes()
+            await eventually(lambda: only(other), "the one that went gets none")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"), [("GET", "/v1/orders/x", None), ("POST", "/v1/checkouts", CART)]
+)
+async def test_what_a_killed_replica_had_in_hand_is_asked_of_another(
+    tmp_path: Path, method: str, path: str, body: object
+) -> None:
+    """Nobody is refused; a mutation goes to the other replica under the same key."""
+    one, other = Shop(), Shop()
+    async with serving(other) as second, contextlib.AsyncExitStack() as life:
+        first = await life.enter_async_context(breaking(await life.enter_async_context(serving(one))))
+        both = dict.fromkeys(ROSTER.processes, (first, second))
+        async with buyer_at(settings_for(tmp_path, first, upstreams=both, request_timeout_s=10)) as (
+            _,
+            buyer,
+        ):
+
+            async def call() -> tuple[int, str]:
+                key = uuid.uuid4().hex
+                status, _, _ = await buyer.call(method, path, json=body, headers={"idempotency-key": key})
+                return status, key
+
+            with one.dawdling(60):
+                calls = [asyncio.create_task(call()) for _ in range(10)]
+                await eventually(lambda: len(one.calls) + len(other.calls) == 10, "all are under way")
+                in_hand = [str(metadata["idempotency-key"]) for _, _, metadata in one.calls]
+                assert in_hand, "the replica that dies has some of them"
+                await life.aclose()
+                answers = await asyncio.gather(*calls)
+            assert {status for status, _ in answers} <= {200, 202}
+            assert set(in_hand) <= {str(metadata["idempotency-key"]) for _, _, metadata in other.calls}
+            # And those who come after them do not notice anything.
+            assert {(await call())[0] for _ in range(20)} <= {200, 202}
 
 
 async def test_one_line_a_request_and_nothing_secret_in_it(tmp_path: Path) -> None:

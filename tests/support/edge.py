@@ -64,6 +64,16 @@ class Shop:
     _refusal: Refusal | None = None
     _mistake: Exception | None = None
     _delay_s: float = 0.0
+    _healthy: HealthServicer = field(default_factory=HealthServicer)
+
+    async def comes(self) -> HealthServicer:
+        """It calls itself SERVING; returns what says so."""
+        await self._healthy.set("", health_pb2.HealthCheckResponse.SERVING)
+        return self._healthy
+
+    async def goes(self) -> None:
+        """It calls itself NOT_SERVING, and answers all the same."""
+        await self._healthy.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
 
     @contextmanager
     def refusing(self, refusal: Refusal) -> Iterator[None]:
@@ -231,15 +241,40 @@ async def serving(shop: Shop, *, port: int = 0, interceptors: Sequence[Any] = ()
     inventory_service_pb2_grpc.add_InventoryServiceServicer_to_server(FakeInventory(shop), server)
     payment_service_pb2_grpc.add_PaymentServiceServicer_to_server(FakePayments(shop), server)
     payment_service_pb2_grpc.add_WebhookServiceServicer_to_server(FakeWebhooks(shop), server)
-    healthy = HealthServicer()
-    await healthy.set("", health_pb2.HealthCheckResponse.SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    health_pb2_grpc.add_HealthServicer_to_server(await shop.comes(), server)
     port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     try:
         yield Endpoint("127.0.0.1", port)
     finally:
         await server.stop(grace=0)
+
+
+@contextlib.asynccontextmanager
+async def breaking(service: Endpoint) -> AsyncIterator[Endpoint]:
+    """A way to a service whose connections break at the end of the block, as at the death of a process."""
+    writers: list[asyncio.StreamWriter] = []
+    async with asyncio.TaskGroup() as lines:
+
+        async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(OSError):
+                while data := await reader.read(65_536):
+                    writer.write(data)
+                    await writer.drain()
+
+        async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            there, back = await asyncio.open_connection(service.host, service.port)
+            writers.extend((writer, back))
+            lines.create_task(carry(reader, back))
+            lines.create_task(carry(there, writer))
+
+        door = await asyncio.start_server(connect, "127.0.0.1")
+        try:
+            yield Endpoint(*door.sockets[0].getsockname())
+        finally:
+            door.close()
+            for writer in writers:
+                writer.transport.abort()
 
 
 class Tokens:
