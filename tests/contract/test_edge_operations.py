@@ -130,28 +130,31 @@ async def test_every_replica_gets_calls_and_one_is_enough(tmp_path: Path) -> Non
 
 async def test_replicas_come_and_go_without_a_restart_of_the_edge(tmp_path: Path) -> None:
     one, other = Shop(), Shop()
-    async with serving(one) as first, serving(other) as second:
-        async with buyer_at(settings_for(tmp_path, first)) as (edge, buyer):
-            assert (await buyer.call("GET", "/v1/orders/x"))[0] == 200
+    async with (
+        serving(one) as first,
+        serving(other) as second,
+        buyer_at(settings_for(tmp_path, first)) as (edge, buyer),
+    ):
+        assert (await buyer.call("GET", "/v1/orders/x"))[0] == 200
 
-            async def only(shop: Shop) -> bool:
-                """Whether a row of calls reaches this one alone; each is answered, whoever gets it."""
-                before = len(one.calls) + len(other.calls) - len(shop.calls)
-                for _ in range(20):
-                    assert (await buyer.call("GET", "/v1/orders/x"))[0] == 200
-                return len(one.calls) + len(other.calls) - len(shop.calls) == before
+        async def only(shop: Shop) -> bool:
+            """Whether a row of calls reaches this one alone; each is answered, whoever gets it."""
+            before = len(one.calls) + len(other.calls) - len(shop.calls)
+            for _ in range(20):
+                assert (await buyer.call("GET", "/v1/orders/x"))[0] == 200
+            return len(one.calls) + len(other.calls) - len(shop.calls) == before
 
-            both = dict.fromkeys(ROSTER.processes, (first, second))
-            write_endpoints(replace(edge.settings, upstreams=both))
+        both = dict.fromkeys(ROSTER.processes, (first, second))
+        write_endpoints(replace(edge.settings, upstreams=both))
 
-            async def both_are_asked() -> bool:
-                return not await only(one)
+        async def both_are_asked() -> bool:
+            return not await only(one)
 
-            await eventually(both_are_asked, "the new replica gets calls")
-            write_endpoints(replace(edge.settings, upstreams=dict.fromkeys(ROSTER.processes, (second,))))
-            # It gets calls for as long as it takes them, and says itself when it does not.
-            await one.goes()
-            await eventually(lambda: only(other), "the one that went gets none")
+        await eventually(both_are_asked, "the new replica gets calls")
+        write_endpoints(replace(edge.settings, upstreams=dict.fromkeys(ROSTER.processes, (second,))))
+        # It gets calls for as long as it takes them, and says itself when it does not.
+        await one.goes()
+        await eventually(lambda: only(other), "the one that went gets none")
 
 
 @pytest.mark.parametrize(
