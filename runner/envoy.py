@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,9 @@ from runner.settings import Settings
 from runner.spec import ProcessSpec
 
 NAME: Final = "envoy"
+
+# Its admin page answers within milliseconds.
+_ADMIN_DEADLINE_S: Final = 3.0
 
 
 def spec(settings: Settings, *, log_path: Path, cwd: Path) -> ProcessSpec:
@@ -40,6 +45,28 @@ def spec(settings: Settings, *, log_path: Path, cwd: Path) -> ProcessSpec:
 def tell_of_replicas(settings: Settings) -> None:
     """Tells Envoy where the replicas of services are that there should be now; it need not be restarted."""
     write_endpoints(_edge_settings(settings))
+
+
+def sends_work_to(settings: Settings, process: str, port: int) -> bool:
+    """Whether Envoy chooses from this replica, too; True if it never calls any of its process.
+
+    One that has become healthy is so for Envoy at its own next look only.
+    """
+    admin = http.client.HTTPConnection("127.0.0.1", settings.envoy_admin_port, timeout=_ADMIN_DEADLINE_S)
+    try:
+        admin.request("GET", "/clusters?format=json")
+        clusters = json.loads(admin.getresponse().read())["cluster_statuses"]
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
+    finally:
+        admin.close()
+    replicas_of = {cluster["name"]: cluster.get("host_statuses", []) for cluster in clusters}
+    # What speaks against a replica stands beside this.
+    fine = {"eds_health_status"}
+    return process not in replicas_of or any(
+        host["address"]["socket_address"]["port_value"] == port and set(host["health_status"]) <= fine
+        for host in replicas_of[process]
+    )
 
 
 def _edge_settings(settings: Settings) -> EdgeSettings:

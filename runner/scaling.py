@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from roster import ROSTER
-from runner import control, ports, replicas, state
+from runner import control, envoy, ports, replicas, state
 from runner.settings import MAX_REPLICAS, Settings
 from runner.state import State
 from terminal.errors import EXIT_USAGE, CommandError
@@ -123,12 +123,10 @@ def _scale(settings: Settings, counts: Mapping[str, int], *, deadline_s: float) 
     wanted = {process: set(replicas.names(settings, process)) for process in counts}
 
     def are_there(found: State) -> bool:
-        ready = {
-            each.name: each.healthy or control.stopped_file(settings, each.name).exists()
-            for each in found.processes
-        }
+        known = {each.name: each for each in found.processes}
         return all(
-            set(replicas.of(process, ready)) == mine and all(ready[name] for name in mine)
+            set(replicas.of(process, known)) == mine
+            and all(_works(settings, found, known[name]) for name in mine)
             for process, mine in wanted.items()
         )
 
@@ -143,9 +141,21 @@ def _restart(settings: Settings, name: str, *, deadline_s: float) -> None:
 
     def is_back(found: State) -> bool:
         now = _process(found, name)
-        return now is not None and now.healthy and (before is None or now.pid != before.pid)
+        is_new = now is not None and (before is None or now.pid != before.pid)
+        return now is not None and is_new and _works(settings, found, now)
 
     control.wait_until(settings, is_back, name, deadline_s=deadline_s)
+
+
+def _works(settings: Settings, found: State, replica: state.ProcessState) -> bool:
+    """Whether a replica is healthy and gets work, or is not meant to."""
+    if control.stopped_file(settings, replica.name).exists():
+        return True
+    process = replicas.process_of(replica.name)
+    if not replica.healthy or replica.port is None or process not in ROSTER.processes:
+        return replica.healthy
+    edge = _process(found, envoy.NAME)
+    return edge is None or envoy.sends_work_to(settings, process, replica.port)
 
 
 def _process(found: State, name: str) -> state.ProcessState | None:

@@ -23,6 +23,8 @@ from structlog.testing import capture_logs
 from edge import EdgeSettings, Endpoint, write_endpoints
 from kit.rpc.pipeline import Pipeline
 from roster import ROSTER
+from runner import envoy
+from runner.settings import Settings
 from tests.support.edge import (
     CART,
     Buyer,
@@ -155,6 +157,12 @@ async def test_replicas_come_and_go_without_a_restart_of_the_edge(tmp_path: Path
         # It gets calls for as long as it takes them, and says itself when it does not.
         await one.goes()
         await eventually(lambda: only(other), "the one that went gets none")
+        seen = Settings.model_validate({"envoy_admin_port": int(edge.admin.rpartition(":")[2])})
+        assert not await asyncio.to_thread(envoy.sends_work_to, seen, "order_svc", first.port)
+        assert await asyncio.to_thread(envoy.sends_work_to, seen, "order_svc", second.port)
+        assert await asyncio.to_thread(envoy.sends_work_to, seen, "ledger_svc", first.port), (
+            "it has no callers"
+        )
 
 
 @pytest.mark.parametrize(
