@@ -97,14 +97,16 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def _another_beside(settings: Settings, process: str, *, deadline_s: float) -> Iterator[None]:
-    """A second replica of a process that has only one, for the time of the block."""
-    if replicas.wanted(settings, process) > 1:
+    """One replica more of a process that has only one at work, for the time of the block."""
+    names = replicas.names(settings, process)
+    at_work = [name for name in names if not control.stopped_file(settings, name).exists()]
+    if len(at_work) != 1 or len(names) == MAX_REPLICAS:
         yield
         return
-    _scale(settings, {process: 2}, deadline_s=deadline_s)
+    _scale(settings, {process: len(names) + 1}, deadline_s=deadline_s)
     # If the block fails it stays, since it may be the only one that works.
     yield
-    _scale(settings, {process: 1}, deadline_s=deadline_s)
+    _scale(settings, {process: len(names)}, deadline_s=deadline_s)
 
 
 def _scale(settings: Settings, counts: Mapping[str, int], *, deadline_s: float) -> None:
