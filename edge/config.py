@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any, Final
 
 import yaml
 
-from edge.descriptors import PublicRpc, descriptor_set, public_rpcs
+from edge.descriptors import descriptor_set, public_rpcs
 from edge.errors import local_reply_config
-from edge.routes import BUFFER, pace_of, route_config, seconds
+from edge.routes import route_config, seconds
 from edge.settings import EdgeSettings, Endpoint
 
 Json = dict[str, Any]
@@ -22,12 +23,11 @@ TEMPLATES: Final = Path(__file__).resolve().parent / "templates"
 
 OTLP_CLUSTER: Final = "otlp"
 
+_ASSIGNMENT: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+
 # What the transcoder adds to a body that it wraps into a gRPC message: a prefix, a content type.
 # Without the room for it a body just under the limit would be refused.
 FRAMING_BYTES: Final = 1024
-
-# Let through at once, however slow a replica is: a full batch of checkouts, for it to have something to do.
-MIN_IN_FLIGHT: Final = 64
 
 # What one line of the access log holds. No query, no body, no token: nothing in it is secret.
 ACCESS_LOG_LINE: Final = {
@@ -64,8 +64,25 @@ def write_config(settings: EdgeSettings) -> Path:
     settings.envoy_dir.mkdir(parents=True, exist_ok=True)
     settings.access_log_path.parent.mkdir(parents=True, exist_ok=True)
     settings.descriptor_path.write_bytes(descriptor_set().SerializeToString())
+    write_endpoints(settings)
     settings.config_path.write_text(render(settings), encoding="utf-8")
     return settings.config_path
+
+
+def write_endpoints(settings: EdgeSettings) -> None:
+    """Tell Envoy, running or not, where the replicas of each service are; what has not changed is left alone.
+
+    It watches for files that take another's place, so each is written beside and then renamed.
+    """
+    settings.endpoints_dir.mkdir(parents=True, exist_ok=True)
+    for name in _clusters():
+        response = {"resources": [{"@type": _ASSIGNMENT, **_assignment(name, settings.upstreams[name])}]}
+        path, text = settings.endpoints_path(name), json.dumps(response, indent=1)
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        draft = path.with_suffix(".draft")
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
 
 
 def render(settings: EdgeSettings) -> str:
@@ -126,18 +143,18 @@ def bootstrap(settings: EdgeSettings) -> Json:
     http["route_config"] = route_config(rpcs, settings)
     http["local_reply_config"] = local_reply_config(settings.max_request_bytes)
     http["access_log"] = _access_log(settings)
-    after_buffer = [each["name"] for each in http["http_filters"]].index(BUFFER) + 1
-    http["http_filters"][after_buffer:after_buffer] = _pace(rpcs, settings)
     filters = {each["name"]: each["typed_config"] for each in http["http_filters"]}
     transcoder = filters["envoy.filters.http.grpc_json_transcoder"]
     transcoder["services"] = sorted({rpc.service for rpc in rpcs})
 
-    names = dict.fromkeys(rpc.cluster for rpc in rpcs)
-    resources["clusters"] = [
-        _service_cluster(name, settings.upstreams[name], settings.max_in_flight) for name in names
-    ]
-    resources["clusters"].append(_otlp_cluster(settings.otlp, settings.max_in_flight))
+    resources["clusters"] = [_service_cluster(name, settings) for name in _clusters()]
+    resources["clusters"].append(_otlp_cluster(settings))
     return config
+
+
+def _clusters() -> Iterable[str]:
+    """The processes that answer a public RPC."""
+    return dict.fromkeys(rpc.cluster for rpc in public_rpcs())
 
 
 def _template(name: str, **values: object) -> Json:
@@ -147,39 +164,30 @@ def _template(name: str, **values: object) -> Json:
     return loaded
 
 
-def _pace(rpcs: Iterable[PublicRpc], settings: EdgeSettings) -> list[Json]:
-    """One filter for each service that is paced, behind the buffer: a slow caller's time is its own."""
-    return [
-        _template(
-            "pace.yaml",
-            max_in_flight=settings.max_in_flight * len(settings.upstreams[cluster]),
-            min_in_flight=min(MIN_IN_FLIGHT, settings.max_in_flight) * len(settings.upstreams[cluster]),
-            pace=seconds(settings.pace_ms / 1000),
-        )
-        | {"name": pace_of(cluster)}
-        for cluster in dict.fromkeys(rpc.cluster for rpc in rpcs if rpc.is_paced)
-    ]
+def _service_cluster(name: str, settings: EdgeSettings) -> Json:
+    """Replicas by address are read from a file, so that they come and go; those by name are resolved."""
+    replicas = settings.upstreams[name]
+    if not all(replica.is_ip for replica in replicas):
+        return _cluster(name, settings, type="STRICT_DNS", load_assignment=_assignment(name, replicas))
+    source = {"path_config_source": {"path": str(settings.endpoints_path(name))}}
+    return _cluster(name, settings, type="EDS", eds_cluster_config={"eds_config": source})
 
 
-def _service_cluster(name: str, replicas: tuple[Endpoint, ...], max_in_flight: int) -> Json:
-    return _template("cluster.yaml", max_in_flight=max_in_flight * max(1, len(replicas))) | {
-        "name": name,
-        "type": _discovery(replicas),
-        "load_assignment": _assignment(name, replicas),
-    }
-
-
-def _otlp_cluster(endpoint: Endpoint | None, max_in_flight: int) -> Json:
+def _otlp_cluster(settings: EdgeSettings) -> Json:
     # Empty without a collector: Envoy's tracer, which gives every request its trace id, does not
     # start without somewhere to send to. Not health-checked: a collector that is away costs spans,
     # nothing else.
-    cluster = _service_cluster(OTLP_CLUSTER, (endpoint,) if endpoint else (), max_in_flight)
-    del cluster["health_checks"]
+    endpoints = (settings.otlp,) if settings.otlp else ()
+    kind = "STRICT_DNS" if settings.otlp and not settings.otlp.is_ip else "STATIC"
+    assignment = _assignment(OTLP_CLUSTER, endpoints)
+    cluster = _cluster(OTLP_CLUSTER, settings, type=kind, load_assignment=assignment)
+    for name in ("health_checks", "outlier_detection"):
+        del cluster[name]
     return cluster
 
 
-def _discovery(replicas: Iterable[Endpoint]) -> str:
-    return "STATIC" if all(replica.is_ip for replica in replicas) else "STRICT_DNS"
+def _cluster(name: str, settings: EdgeSettings, **discovery: Any) -> Json:
+    return _template("cluster.yaml", max_in_flight=settings.max_in_flight) | {"name": name, **discovery}
 
 
 def _assignment(name: str, replicas: Iterable[Endpoint]) -> Json:

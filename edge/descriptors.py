@@ -50,12 +50,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class PublicRpc:
-    """An RPC that callers outside may reach.
-
-    Attributes:
-        is_mutation: it changes something whenever it is called, so only its caller, who has the key, may
-            call it again.
-    """
+    """An RPC that callers outside may reach."""
 
     cluster: str
     service: str
@@ -63,12 +58,6 @@ class PublicRpc:
     bindings: tuple[Binding, ...]
     needs_token: bool
     is_stream: bool
-    is_mutation: bool
-
-    @property
-    def is_paced(self) -> bool:
-        """Whether it begins something that its caller may as well begin a little later."""
-        return self.is_mutation and self.needs_token
 
     @property
     def grpc_path(self) -> str:
@@ -114,7 +103,6 @@ def _public_rpc(cluster: str, service: ServiceDescriptor, method: MethodDescript
         bindings=bindings,
         needs_token=bool(access.roles),
         is_stream=method.server_streaming,
-        is_mutation=access.mutation,
     )
 
 

@@ -27,8 +27,6 @@ _DISABLED: Final[Json] = {
     "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
     "disabled": True,
 }
-# Switches one on that is off elsewhere.
-_ENABLED: Final[Json] = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}
 
 # What a service puts beside an answer to choose its HTTP status (202, 402, 422). Only REST answers
 # are rewritten: to a gRPC caller any status but 200 is a broken connection.
@@ -54,11 +52,13 @@ _KEPT_FROM_SERVICES: Final = (
 
 _NEVER_CACHED: Final[Json] = {"header": {"key": "cache-control", "value": "no-store"}}
 
-# Nothing has reached the service, so anything may be sent again.
-_RETRY_UNSENT: Final = "connect-failure,refused-stream,reset-before-request"
-# A read may be sent again even if the service was killed while it answered; so may a webhook, which is
-# known again by its event's id.
-_RETRY_READ: Final = "connect-failure,refused-stream,reset"
+# Sent again, to another replica, if the connection could not be made or broke before there was an answer, as
+# when a replica is killed. Anything may be: what changes something is executed under its caller's key alone,
+# once however often it comes, and a webhook is known again by its event's id. Never because of an answer:
+# UNAVAILABLE says that there is too much to do, and asking twice would make it more.
+_RETRY_ON: Final = "connect-failure,refused-stream,reset"
+# The dead replica looks least busy, so the choice falls on it again and again.
+_HOST_TRIES: Final = 16
 
 # The edge gives up this much before the service has to: it cancels the call then, and its answer
 # tells the caller what to do next.
@@ -133,14 +133,7 @@ def _grpc_route(rpc: PublicRpc, settings: EdgeSettings) -> Json:
     return _route(rpc, settings, rpc.grpc_path, match, {TRANSCODER: _DISABLED})
 
 
-def pace_of(cluster: str) -> str:
-    """Return the name of the filter that paces a service."""
-    return f"florin.pace.{cluster}"
-
-
 def _route(rpc: PublicRpc, settings: EdgeSettings, name: str, match: Json, filters: Json) -> Json:
-    if rpc.is_paced:
-        filters = filters | {pace_of(rpc.cluster): _ENABLED}
     return {
         "name": name,
         "match": match,
@@ -148,7 +141,7 @@ def _route(rpc: PublicRpc, settings: EdgeSettings, name: str, match: Json, filte
             "cluster": rpc.cluster,
             # Too much at once is refused, but neither who watches nor a webhook, which has no token.
             "priority": "HIGH" if rpc.is_stream or not rpc.needs_token else "DEFAULT",
-            "retry_policy": _retry_policy(_RETRY_UNSENT if rpc.is_mutation else _RETRY_READ),
+            "retry_policy": _retry_policy(),
             **_time_limits(rpc, settings),
         },
         # One span name for each RPC, whichever way it is called.
@@ -175,9 +168,9 @@ def _deadline(timeout_s: float) -> Json:
     }
 
 
-def _retry_policy(retry_on: str) -> Json:
+def _retry_policy() -> Json:
     return {
-        "retry_on": retry_on,
+        "retry_on": _RETRY_ON,
         "num_retries": 2,
         # With a dead replica beside a living one, the second try goes to the living one.
         "retry_host_predicate": [
@@ -189,7 +182,7 @@ def _retry_policy(retry_on: str) -> Json:
                 },
             }
         ],
-        "host_selection_retry_max_attempts": 3,
+        "host_selection_retry_max_attempts": _HOST_TRIES,
         "retry_back_off": {"base_interval": "0.05s", "max_interval": "0.5s"},
     }
 

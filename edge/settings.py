@@ -81,12 +81,9 @@ class EdgeSettings:
     # A watched order may wait for its buyer; a stream that says nothing for so long is given up,
     # and whoever still wants it asks again.
     watch_idle_timeout_s: float = 300.0
-    # Requests to one replica of a service that are being answered; more are refused at once. Watches and
-    # webhooks do not count.
-    max_in_flight: int = 512
-    # As many requests that begin something are let through at once as lets nine in ten of the answers come
-    # within this time; the rest is refused at once. Several times what an answer takes while all is well.
-    pace_ms: int = 200
+    # Requests to one service that are being answered; more are refused at once. Watches and webhooks do not
+    # count.
+    max_in_flight: int = 1024
     # A cart of 100 lines is 10 KB; a PSP's largest webhooks are well under this.
     max_request_bytes: int = 256 * 1024
     # Origins of web shops that may call from a browser, or `*`; this machine's own always may.
@@ -100,7 +97,6 @@ class EdgeSettings:
             "request_timeout_s",
             "watch_idle_timeout_s",
             "max_in_flight",
-            "pace_ms",
             "max_request_bytes",
         ):
             if getattr(self, name) <= 0:
@@ -135,8 +131,7 @@ class EdgeSettings:
             otlp=Endpoint.parse(otlp) if otlp else None,
             trace_sample_ratio=float(get("TRACE_SAMPLE_RATIO", 1.0)),
             access_log_ratio=float(get("ACCESS_LOG_RATIO", 1.0)),
-            pace_ms=int(get("PACE_MS", 200)),
-            max_in_flight=int(get("MAX_IN_FLIGHT", 512)),
+            max_in_flight=int(get("MAX_IN_FLIGHT", 1024)),
             cors_origins=tuple(filter(None, get("CORS_ORIGINS", "").split(","))),
         )
 
@@ -154,6 +149,15 @@ class EdgeSettings:
     def config_path(self) -> Path:
         """The configuration Envoy is started with."""
         return self.envoy_dir / "envoy.yaml"
+
+    @property
+    def endpoints_dir(self) -> Path:
+        """Where Envoy looks for the replicas of services, all the time."""
+        return self.envoy_dir / "endpoints"
+
+    def endpoints_path(self, process: str) -> Path:
+        """The replicas of one process."""
+        return self.endpoints_dir / f"{process}.json"
 
     @property
     def access_log_path(self) -> Path:

@@ -42,7 +42,7 @@ def build(
     watchers = watchers or Watchers(reader.changed)
     admission = Admission(reader.count_open, limit=settings.max_open_orders, clock=runtime.clock)
     if catalogue is None:
-        catalogue = remote = RemoteCatalogue(settings.inventory_target)
+        catalogue = remote = RemoteCatalogue(settings.inventory_target, max_age_s=settings.prices_max_age_s)
         runtime.closers.append(remote.close)
 
     def scope(step: Step) -> Scope:

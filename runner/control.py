@@ -125,14 +125,14 @@ def _end_leftovers(settings: Settings) -> None:
 def keep_stopped(settings: Settings, name: str, *, deadline_s: float = 45.0) -> None:
     """Stops one process and keeps it stopped until `start_again`, to see what the rest does."""
     _require(settings, name)
-    _stopped_file(settings, name).touch()
+    stopped_file(settings, name).touch()
     _wait_for(settings, name, lambda process: process.pid is None, deadline_s=deadline_s)
 
 
 def start_again(settings: Settings, name: str, *, deadline_s: float = 60.0) -> None:
     """Lets a process that was stopped by `keep_stopped` run again, and waits until it is healthy."""
     _require(settings, name)
-    _stopped_file(settings, name).unlink(missing_ok=True)
+    stopped_file(settings, name).unlink(missing_ok=True)
     _wait_for(settings, name, lambda process: process.healthy, deadline_s=deadline_s)
 
 
@@ -238,17 +238,27 @@ def _not_healthy(settings: Settings, found: State | None, message: str) -> Comma
     )
 
 
-def _stopped_file(settings: Settings, name: str) -> Path:
+def stopped_file(settings: Settings, name: str) -> Path:
+    """While it exists, the supervisor keeps this process stopped."""
     return settings.run_dir / "stopped" / name
 
 
 def _require(settings: Settings, name: str) -> None:
+    names = [process.name for process in required(settings).processes]
+    if name not in names:
+        raise CommandError(f"There is no process called {name}.", way_out=f"Choose from {', '.join(names)}.")
+
+
+def required(settings: Settings) -> State:
+    """The state of the system that runs.
+
+    Raises:
+        CommandError: none does.
+    """
     found = running(settings)
     if found is None:
         raise not_running(settings)
-    names = [process.name for process in found.processes]
-    if name not in names:
-        raise CommandError(f"There is no process called {name}.", way_out=f"Choose from {', '.join(names)}.")
+    return found
 
 
 def not_running(settings: Settings) -> CommandError:
@@ -267,14 +277,26 @@ def _wait_for(
     *,
     deadline_s: float,
 ) -> None:
+    def holds(found: State) -> bool:
+        return any(process.name == name and condition(process) for process in found.processes)
+
+    wait_until(settings, holds, name, deadline_s=deadline_s)
+
+
+def wait_until(
+    settings: Settings, condition: Callable[[State], bool], name: str, *, deadline_s: float
+) -> None:
+    """Returns once the system is as it was asked to be; `name` is what has to follow.
+
+    Raises:
+        CommandError: it did not follow in time, or the system runs no more.
+    """
     deadline = time.monotonic() + deadline_s
     while time.monotonic() < deadline:
-        found = running(settings)
-        if found is None:
-            raise not_running(settings)
-        if any(process.name == name and condition(process) for process in found.processes):
+        if condition(required(settings)):
             return
         time.sleep(_LOOK_S)
     raise CommandError(
-        f"{name} did not follow within {deadline_s:g} s.", way_out=f"Read `florin logs {name}`."
+        f"{name} did not follow within {deadline_s:g} s.",
+        way_out="Read `florin status`, and `florin logs NAME` of what is not healthy.",
     )

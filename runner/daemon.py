@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO, Final
 
-from runner import leftovers, ports, secrets, state, system
-from runner.settings import Settings
+from roster import ROSTER
+from runner import envoy, leftovers, ports, replicas, secrets, services, state, system
+from runner.settings import Settings, checkout_root
 from runner.spec import Node
 from runner.supervisor import Supervisor
 from runner.trouble import Trouble
@@ -75,6 +76,7 @@ def _prepare(settings: Settings, *, only: Sequence[str]) -> list[Node]:
     stopped_dir.mkdir(exist_ok=True)
     for mark in stopped_dir.iterdir():
         mark.unlink()
+    replicas.forget(settings)
     nodes = system.nodes(settings, secrets.ensure(settings), only=only)
     if taken := _taken_ports(settings, nodes):
         raise CommandError(
@@ -102,12 +104,14 @@ async def _supervise(settings: Settings, nodes: Sequence[Node], lock: IO[str]) -
         loop.add_signal_handler(stop_signal, stop.set)
     supervisor = Supervisor(nodes, stopped_dir=settings.run_dir / "stopped", on_change=changed.set)
     run = asyncio.create_task(supervisor.run(stop))
-    published = _Published(settings, supervisor, lock)
+    published, scaled = _Published(settings, supervisor, lock), _Replicas(settings, supervisor)
     came_up = False
     while not run.done():
         came_up = came_up or supervisor.healthy
         phase: state.Phase = "stopping" if stop.is_set() else "up" if came_up else "starting"
         changed.clear()
+        if phase == "up":
+            scaled.follow()
         if not published.write(phase):
             log.error("the data directory was removed; ending the system that lived in it")
             stop.set()
@@ -118,6 +122,39 @@ async def _supervise(settings: Settings, nodes: Sequence[Node], lock: IO[str]) -
                 await _either(run, changed)
     await run
     published.write("stopped")
+
+
+class _Replicas:
+    """Starts and ends replicas, so that there are as many of each process as there should be now."""
+
+    def __init__(self, settings: Settings, supervisor: Supervisor) -> None:
+        self._settings = settings
+        self._supervisor = supervisor
+        self._told: dict[str, int] = {}
+
+    def follow(self) -> None:
+        wanted = {process: replicas.wanted(self._settings, process) for process in ROSTER.processes}
+        try:
+            if wanted != self._told:
+                # First, so that Envoy does not look for one that has gone already.
+                envoy.tell_of_replicas(self._settings)
+                self._told = wanted
+        except OSError as error:
+            log.error("the number of replicas cannot be changed now: %s", error)
+            return
+        for process in ROSTER.processes:
+            there = replicas.of(process, self._supervisor.processes)
+            if there and set(there) != set(replicas.names(self._settings, process)):
+                self._adjust(process, there)
+
+    def _adjust(self, process: str, there: Sequence[str]) -> None:
+        own = secrets.load(self._settings)
+        specs = services.replica_specs(self._settings, own, process, cwd=checkout_root())
+        for spec in specs:
+            if spec.name not in there:
+                self._supervisor.add(spec)
+        for name in set(there) - {spec.name for spec in specs}:
+            self._supervisor.remove(name)
 
 
 class _Published:

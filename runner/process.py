@@ -102,11 +102,15 @@ class SupervisedProcess:
             if not self._stopping:
                 await self._pause()
 
-    async def stop(self) -> None:
-        """Ends it, politely first; `run` returns after that."""
+    async def stop(self, *, with_all: bool = False) -> None:
+        """Ends it, politely first; `run` returns after that.
+
+        Args:
+            with_all: everything else ends, too.
+        """
         self._stopping = True
         if self._process is not None:
-            await self._end(self._process)
+            await self._end(self._process, with_all=with_all)
         self.pid = None
         self._report("stopped")
 
@@ -185,9 +189,10 @@ class SupervisedProcess:
             return unhealthy
         return None
 
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
+    async def _end(self, process: asyncio.subprocess.Process, *, with_all: bool = False) -> None:
         spec = self.spec
-        await program.end(process, stop_signal=spec.stop_signal, grace_s=spec.stop_grace_s)
+        stop_signal = (with_all and spec.down_signal) or spec.stop_signal
+        await program.end(process, stop_signal=stop_signal, grace_s=spec.stop_grace_s)
 
     async def _wait_while_stopped(self) -> None:
         while self._stopped_file.exists() and not self._stopping:

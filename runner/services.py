@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Final
 
 from kit.runtime.roster import Context
 from roster import ROSTER
-from runner import databases, health, migrations, nats, postgres, redis
+from runner import databases, health, migrations, nats, postgres, redis, replicas
 from runner.secrets import Secrets
-from runner.settings import Settings
+from runner.settings import MAX_REPLICAS, Settings
 from runner.spec import Node, ProcessSpec, Setup
 
 PSP_SIM: Final = "psp_sim"
 
-# A process finishes its batches, flushes its spans and closes its pools in this time.
-_STOP_GRACE_S: Final = 15.0
+# A process says that it goes, serves for a pause, finishes its batches and closes its pools in this time.
+_STOP_GRACE_S: Final = 20.0
 
 # Of the runner's own settings, these hold the keys to everything; no service may see them.
 _RUNNER_ONLY: Final = frozenset({"FLORIN_POSTGRES_URL"})
-
-
-def replica_names(settings: Settings, process: str) -> list[str]:
-    """What the replicas of a process are called: `order_svc`, `order_svc-2`, …"""
-    count = len(settings.service_ports(process))
-    return [process if index == 0 else f"{process}-{index + 1}" for index in range(count)]
 
 
 def databases_setup(settings: Settings, secrets: Secrets) -> Setup:
@@ -58,38 +54,32 @@ def service_nodes(settings: Settings, secrets: Secrets, *, cwd: Path) -> list[No
     for process in ROSTER.processes:
         env = _environment_of(settings, secrets, process)
         nodes.append(migrations.setup(settings, secrets, process, env=env, cwd=cwd))
-        nodes.extend(
-            _replica(settings, secrets, process, index=index, port=port, env=env, cwd=cwd)
-            for index, port in enumerate(settings.service_ports(process))
-        )
+        nodes.extend(replica_specs(settings, secrets, process, cwd=cwd))
     return nodes
 
 
-def _replica(
-    settings: Settings,
-    secrets: Secrets,
-    process: str,
-    *,
-    index: int,
-    port: int,
-    env: dict[str, str],
-    cwd: Path,
-) -> ProcessSpec:
-    name = replica_names(settings, process)[index]
+def replica_specs(settings: Settings, secrets: Secrets, process: str, *, cwd: Path) -> list[ProcessSpec]:
+    """As many replicas of a process as there should be now: alike but for name, log and port."""
+    env = _environment_of(settings, secrets, process) | databases.addresses(settings, secrets, process)
     psp = (PSP_SIM,) if _calls_psp(process) else ()
-    return ProcessSpec(
-        name=name,
-        command=_module(process, "serve"),
-        check=health.service(settings.local_host, settings.health_port(port)),
-        port=port,
-        env=env
-        | databases.addresses(settings, secrets, process)
-        | {f"FLORIN_{ROSTER[process].name.upper()}_PORT": str(port)},
-        needs=(migrations.setup_name(process), nats.NAME, redis.NAME, *psp),
-        log_path=settings.logs_dir / f"{name}.log",
-        cwd=cwd,
-        stop_grace_s=_STOP_GRACE_S,
-    )
+    return [
+        ProcessSpec(
+            name=name,
+            command=_module(process, "serve"),
+            check=health.service(settings.local_host, settings.health_port(port)),
+            port=port,
+            env=env | {f"FLORIN_{ROSTER[process].name.upper()}_PORT": str(port)},
+            needs=(migrations.setup_name(process), nats.NAME, redis.NAME, *psp),
+            log_path=settings.logs_dir / f"{name}.log",
+            cwd=cwd,
+            replica_of=process,
+            stop_grace_s=_STOP_GRACE_S,
+            down_signal=signal.SIGINT,
+        )
+        for name, port in zip(
+            replicas.names(settings, process), replicas.ports(settings, process), strict=True
+        )
+    ]
 
 
 def _common_environment(settings: Settings, secrets: Secrets) -> dict[str, str]:
@@ -133,7 +123,11 @@ def _target_setting(context: Context) -> str:
 
 
 def _target(settings: Settings, context: Context) -> str:
-    return f"{settings.local_host}:{settings.service_ports(context.process)[0]}"
+    """Every address at which a replica may be: gRPC takes the first that answers, until that one goes."""
+    host = socket.getaddrinfo(settings.local_host, None)[0][4][0]
+    family, host = ("ipv6", f"[{host}]") if ":" in str(host) else ("ipv4", host)
+    ports = settings.service_ports(context.process, MAX_REPLICAS)
+    return f"{family}:" + ",".join(f"{host}:{port}" for port in ports)
 
 
 def _calls_psp(process: str) -> bool:

@@ -31,7 +31,7 @@ else:
         **{
             f"replicas_{ROSTER[process].name}": (
                 Replicas,
-                Field(1, description="How many processes share its work."),
+                Field(1, description="How many processes share its work at first."),
             )
             for process in ROSTER.processes
         },
@@ -139,9 +139,13 @@ class Settings(_OfProcesses):
         """Where the process that serves at `port` is asked for its health."""
         return port + self.health_port_step
 
-    def service_ports(self, process: str) -> tuple[int, ...]:
-        """The gRPC port of every replica of a process, the first replica's first."""
-        name = ROSTER[process].name
-        first: int = getattr(self, f"{name}_port")
-        replicas: int = getattr(self, f"replicas_{name}")
-        return tuple(first + index * self.replica_port_step for index in range(replicas))
+    def replicas(self, process: str) -> int:
+        """How many replicas a process begins with; `florin scale` changes it while the system runs."""
+        count: int = getattr(self, f"replicas_{ROSTER[process].name}")
+        return count
+
+    def service_ports(self, process: str, replicas: int | None = None) -> tuple[int, ...]:
+        """The gRPC port of so many replicas of a process, or of those it begins with, in their order."""
+        first: int = getattr(self, f"{ROSTER[process].name}_port")
+        count = self.replicas(process) if replicas is None else replicas
+        return tuple(first + index * self.replica_port_step for index in range(count))

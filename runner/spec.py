@@ -48,7 +48,11 @@ class ProcessSpec:
     user: pwd.struct_passwd | None = None
     # Paths that `user` has to get to.
     reaches: tuple[Path, ...] = ()
+    # Whoever needs that one needs this one, too, and ends before it.
+    replica_of: str = ""
     stop_signal: signal.Signals = signal.SIGTERM
+    # In place of it when everything ends, so that nobody has to be waited for.
+    down_signal: signal.Signals | None = None
     stop_grace_s: float = 10.0
     # What the kernel sends it when the supervisor dies.
     death_signal: signal.Signals = signal.SIGKILL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -24,24 +24,19 @@ class Supervisor:
         unhealthy_limit_s: float = UNHEALTHY_LIMIT_S,
     ) -> None:
         _refuse_bad_table(nodes)
-        self._nodes = nodes
         self._on_change = on_change
-        self.processes = {
-            node.name: SupervisedProcess(
-                node,
-                stopped_file=stopped_dir / node.name,
-                on_change=on_change,
-                unhealthy_limit_s=unhealthy_limit_s,
-            )
-            for node in nodes
-            if isinstance(node, ProcessSpec)
-        }
-        self._done = {
-            node.name: (
-                self.processes[node.name].was_healthy if isinstance(node, ProcessSpec) else asyncio.Event()
-            )
-            for node in nodes
-        }
+        self._stopped_dir = stopped_dir
+        self._unhealthy_limit_s = unhealthy_limit_s
+        self._nodes: dict[str, Node] = {}
+        self.processes: dict[str, SupervisedProcess] = {}
+        self._done: dict[str, asyncio.Event] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        # Those that were removed and have not ended yet.
+        self._leaving: dict[str, asyncio.Task[None]] = {}
+        # Set while it runs.
+        self._stop: asyncio.Event | None = None
+        for node in nodes:
+            self._enter(node)
         # Why the system cannot come up, when it cannot.
         self.error: Trouble | None = None
 
@@ -53,17 +48,64 @@ class Supervisor:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keeps the system up until `stop` is set, then takes it down."""
-        tasks = {node.name: asyncio.create_task(self._run_node(node), name=node.name) for node in self._nodes}
-        for task in tasks.values():
-            # A task that fails has met a mistake of ours, and half a system is worse than none.
-            task.add_done_callback(lambda done: stop.set() if _failure(done) else None)
+        self._stop = stop
+        for node in self._nodes.values():
+            self._begin(node, stop)
         try:
             await stop.wait()
         finally:
-            await self._take_down(tasks)
-        for task in tasks.values():
+            await self._take_down()
+        for task in self._tasks.values():
             if failure := _failure(task):
                 raise failure
+
+    def add(self, spec: ProcessSpec) -> None:
+        """Starts one process more, while the others run on; none of its name may be there, leaving or not."""
+        assert self._stop is not None, "it does not run"
+        _refuse_bad_table([*self._nodes.values(), spec])
+        if not self._stop.is_set():
+            self._enter(spec)
+            self._begin(spec, self._stop)
+            self._on_change()
+
+    def remove(self, name: str) -> None:
+        """Begins to end a process that nobody needs, while the others run on; it is forgotten at its end."""
+        assert self._stop is not None, "it does not run"
+        if name not in self._leaving:
+            self._leaving[name] = self._task(self._leave(name), self._stop, name=f"{name} leaves")
+
+    async def _leave(self, name: str) -> None:
+        await self.processes[name].stop()
+        await self._end_task(name)
+        for known in (self._nodes, self.processes, self._done, self._tasks, self._leaving):
+            del known[name]
+        (self._stopped_dir / name).unlink(missing_ok=True)
+        self._on_change()
+
+    def _enter(self, node: Node) -> None:
+        self._nodes[node.name] = node
+        match node:
+            case ProcessSpec():
+                process = self.processes[node.name] = SupervisedProcess(
+                    node,
+                    stopped_file=self._stopped_dir / node.name,
+                    on_change=self._on_change,
+                    unhealthy_limit_s=self._unhealthy_limit_s,
+                )
+                self._done[node.name] = process.was_healthy
+            case Setup():
+                self._done[node.name] = asyncio.Event()
+
+    def _begin(self, node: Node, stop: asyncio.Event) -> None:
+        self._tasks[node.name] = self._task(self._run_node(node), stop, name=node.name)
+
+    def _task(
+        self, run: Coroutine[None, None, None], stop: asyncio.Event, *, name: str
+    ) -> asyncio.Task[None]:
+        task = asyncio.create_task(run, name=name)
+        # A task that fails has met a mistake of ours, and half a system is worse than none.
+        task.add_done_callback(lambda done: stop.set() if _failure(done) else None)
+        return task
 
     async def _run_node(self, node: Node) -> None:
         for need in node.needs:
@@ -83,22 +125,28 @@ class Supervisor:
             self._done[setup.name].set()
         self._on_change()
 
-    async def _take_down(self, tasks: dict[str, asyncio.Task[None]]) -> None:
-        stopped = {node.name: asyncio.Event() for node in self._nodes}
+    async def _take_down(self) -> None:
+        await asyncio.gather(*self._leaving.values())
+        nodes = list(self._nodes.values())
+        stopped = {node.name: asyncio.Event() for node in nodes}
 
         async def stop_node(node: Node) -> None:
             # Whoever needs it goes first, so that nobody's last work meets a closed door.
-            for other in self._nodes:
-                if node.name in other.needs:
+            names = {node.name, node.replica_of} if isinstance(node, ProcessSpec) else {node.name}
+            for other in nodes:
+                if names & set(other.needs):
                     await stopped[other.name].wait()
-            task = tasks[node.name]
             if isinstance(node, ProcessSpec):
-                await self.processes[node.name].stop()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+                await self.processes[node.name].stop(with_all=True)
+            await self._end_task(node.name)
             stopped[node.name].set()
 
-        await asyncio.gather(*(stop_node(node) for node in self._nodes))
+        await asyncio.gather(*(stop_node(node) for node in nodes))
+
+    async def _end_task(self, name: str) -> None:
+        task = self._tasks[name]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _failure(task: asyncio.Task[None]) -> BaseException | None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from runner import control, databases, postgres, secrets, state, system
+from runner import control, databases, postgres, scaling, secrets, state, system
 from runner.health import Check, Unhealthy
 from runner.privilege import confined
 from runner.secrets import Secrets
@@ -101,6 +101,14 @@ class System:
     def start_again(self, name: str) -> None:
         """Starts a process again that `keep_stopped` stopped, and waits until it is healthy."""
         control.start_again(self.settings, name)
+
+    def scale(self, **counts: int) -> None:
+        """As `florin scale`."""
+        scaling.scale(self.settings, counts)
+
+    def restart(self, *processes: str) -> list[str]:
+        """As `florin restart`."""
+        return scaling.restart(self.settings, processes)
 
     def arm(self, name: str, faultpoint: str, *, deadline_s: float = HEAL_DEADLINE_S) -> Armed:
         """Replaces a process by one that kills itself at `faultpoint` (see `kit.observe.faultpoints`).

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from demo import products
 from roster import ROSTER
-from runner import control
+from runner import control, replicas
 from runner.access import clients
 from runner.secrets import secrets_file
 from runner.settings import Settings
@@ -80,7 +80,7 @@ def _addresses(settings: Settings, state: State) -> Table:
         table.add_row("API (REST, gRPC, gRPC-Web)", f"http://{host}:{settings.edge_port}")
         table.add_row("Envoy admin", f"http://127.0.0.1:{settings.envoy_admin_port}")
     for process in state.processes:
-        if process.name.partition("-")[0] in ROSTER.processes:
+        if replicas.process_of(process.name) in ROSTER.processes:
             table.add_row(f"{process.name} (gRPC)", f"{host}:{process.port}")
         elif process.name != "envoy":
             table.add_row(process.name, f"{host}:{process.port}")

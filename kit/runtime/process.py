@@ -7,6 +7,7 @@ import gc
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Final, NoReturn
 
@@ -60,14 +61,19 @@ async def serve(
     contexts: Sequence[Runtime],
     *,
     until: asyncio.Event,
+    at_once: asyncio.Event | None = None,
     started: Callable[[], None] = lambda: None,
 ) -> None:
     """Open the contexts and answer for all of them, then finish what was begun and close.
 
-    Contexts are closed at the same time, and one that cannot be keeps no other from it.
+    At the end it says NOT_SERVING and goes on with everything for a pause, in which whoever sends it work
+    hears of that. Then it takes no more calls and answers those it has. Then the contexts take no more
+    events, finish their batches and close: at the same time, and one that cannot be closed keeps no other
+    from it.
 
     Args:
         until: when to stop.
+        at_once: ends the pause; for an end at which nobody sends anything.
         started: called once everything runs.
     """
     servicers = [servicer for context in contexts for servicer in context.servicers]
@@ -85,6 +91,7 @@ async def serve(
         await until.wait()
         log.info("service.stopping")
         health.phase = "is stopping"
+        await _either(at_once or asyncio.Event(), within_s=settings.drain_pause_s)
         await server.stop()
         closed = await asyncio.gather(*(context.close() for context in contexts), return_exceptions=True)
     failures = [(c.name, each) for c, each in zip(contexts, closed, strict=True) if each is not None]
@@ -98,11 +105,25 @@ async def serve(
 async def _build_and_serve(
     roster: Roster, own: ProcessSettings, port: int, contexts: Sequence[tuple[Context, ContextSettings]]
 ) -> None:
-    stopping = asyncio.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signal_number, stopping.set)
+    stopping, at_once = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def everything_ends() -> None:
+        stopping.set()
+        at_once.set()
+
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    # From a person at a terminal, or whoever takes all of it down: nobody is left who would send anything.
+    loop.add_signal_handler(signal.SIGINT, everything_ends)
     built = [build(roster, context, settings) for context, settings in contexts]
-    await serve(own, port, built, until=stopping, started=_spare_the_collector)
+    await serve(own, port, built, until=stopping, at_once=at_once, started=_spare_the_collector)
+
+
+async def _either(event: asyncio.Event, *, within_s: float) -> None:
+    """Return when the event is set, or after this time."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await event.wait()
 
 
 def build(roster: Roster, context: Context, settings: ContextSettings) -> Runtime:

@@ -28,6 +28,10 @@ class ProcessSettings(BaseSettings):
     port: int | None = Field(default=None, ge=0, le=65_535)
     # Whether the process does its work is told at the port this far above that of the gRPC server.
     health_port_step: int = Field(default=HEALTH_PORT_STEP, ge=1)
+    # How long a process that was asked to end (SIGTERM) goes on with its work after it has said NOT_SERVING:
+    # longer than it takes whoever sends it work to hear of that. The edge asks every second; Kubernetes needs
+    # some seconds more.
+    drain_pause_s: float = Field(default=2.5, ge=0, le=60)
     # Collector that takes spans by OTLP over gRPC; without one nothing is traced.
     otlp_endpoint: str = ""
     # Share of the requests without a trace of their own that is traced.

@@ -66,6 +66,8 @@ class Shop:
     _refusal: Refusal | None = None
     _mistake: Exception | None = None
     _delay_s: float = 0.0
+    # Asked at a port of its own; whatever it says, calls are answered.
+    health: Health = field(default_factory=lambda: Health([]))
 
     @contextmanager
     def refusing(self, refusal: Refusal) -> Iterator[None]:
@@ -237,13 +239,39 @@ async def serving(
     payment_service_pb2_grpc.add_WebhookServiceServicer_to_server(FakeWebhooks(shop), server)
     port = server.add_insecure_port(f"{at.host}:{at.port}")
     await server.start()
-    health = Health([])
-    health.phase = ""
-    async with health.answering(at.host, at.health_port or 0) as health_port:
+    shop.health.phase = ""
+    async with shop.health.answering(at.host, at.health_port or 0) as health_port:
         try:
             yield Endpoint(at.host, port, health_port)
         finally:
             await server.stop(grace=0)
+
+
+@contextlib.asynccontextmanager
+async def breaking(service: Endpoint) -> AsyncIterator[Endpoint]:
+    """A way to a service whose connections break at the end of the block, as at the death of a process."""
+    writers: list[asyncio.StreamWriter] = []
+    async with asyncio.TaskGroup() as lines:
+
+        async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(OSError):
+                while data := await reader.read(65_536):
+                    writer.write(data)
+                    await writer.drain()
+
+        async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            there, back = await asyncio.open_connection(service.host, service.port)
+            writers.extend((writer, back))
+            lines.create_task(carry(reader, back))
+            lines.create_task(carry(there, writer))
+
+        door = await asyncio.start_server(connect, "127.0.0.1")
+        try:
+            yield Endpoint(*door.sockets[0].getsockname())
+        finally:
+            door.close()
+            for writer in writers:
+                writer.transport.abort()
 
 
 class Tokens:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 from google.protobuf.descriptor_pool import DescriptorPool
 
-from edge import EdgeSettings, Endpoint, bootstrap, envoy_command, write_config
+from edge import EdgeSettings, Endpoint, bootstrap, envoy_command, write_config, write_endpoints
 from edge.config import TEMPLATES
 from edge.descriptors import descriptor_set, public_rpcs, service_files
 from edge.routes import path_regex
@@ -55,26 +56,16 @@ def test_a_context_that_only_listens_serves_no_protos() -> None:
     assert service_files([Context(package="common", port=50060)]) == {}
 
 
-def test_only_what_may_happen_twice_is_sent_again_after_it_may_have_begun(tmp_path: Path) -> None:
-    """Reads, and a webhook, whose event's id is its key; never what its caller's key makes happen once."""
-    retried_on = {
-        route["name"]: set(route["route"]["retry_policy"]["retry_on"].split(","))
+def test_a_broken_connection_is_a_reason_to_ask_another_replica_and_an_answer_never_is(
+    tmp_path: Path,
+) -> None:
+    """UNAVAILABLE says that there is too much to do: to repeat it at once would make it more."""
+    policies = [
+        route["route"]["retry_policy"]["retry_on"]
         for route in routes_of(bootstrap(EdgeSettings(data_dir=tmp_path)))
         if "retry_policy" in route.get("route", {})
-    }
-    unsent = {"connect-failure", "refused-stream", "reset-before-request"}
-    for name in (
-        "POST /v1/checkouts",
-        "/florin.order.v1.OrderService/CreateCheckout",
-        "PUT /v1/products/{sku}",
-        "/florin.inventory.v1.InventoryService/PutProduct",
-        "POST /v1/products/{sku}/stock:adjust",
-        "/florin.inventory.v1.InventoryService/AdjustStock",
-    ):
-        assert retried_on.pop(name) == unsent, name
-    assert {"GET /v1/orders/{id}", "POST /v1/webhooks/stripe"} <= set(retried_on)
-    for name, conditions in retried_on.items():
-        assert conditions == {"connect-failure", "refused-stream", "reset"}, name
+    ]
+    assert set(policies) == {"connect-failure,refused-stream,reset"}
 
 
 def test_the_descriptor_set_is_complete_and_knows_the_details_of_errors() -> None:
@@ -100,16 +91,30 @@ def test_what_is_written_is_what_was_asked_for(tmp_path: Path) -> None:
     assert str(path) in envoy_command(settings, binary=Path("/usr/bin/envoy"))
 
 
-def test_replicas_by_name_are_resolved_and_by_address_are_not(tmp_path: Path) -> None:
+def test_replicas_by_name_are_resolved_and_by_address_are_read_from_a_file(tmp_path: Path) -> None:
     upstreams = {
         "order_svc": (Endpoint("order", 50051),),
         "inventory_svc": (Endpoint("10.0.0.1", 50052), Endpoint("10.0.0.2", 50052)),
         "payment_svc": (Endpoint("::1", 50053),),
     }
-    config = bootstrap(EdgeSettings(data_dir=tmp_path, upstreams=upstreams))
-    types = {each["name"]: each["type"] for each in config["static_resources"]["clusters"]}
-    assert (types["order_svc"], types["inventory_svc"]) == ("STRICT_DNS", "STATIC")
-    assert types["payment_svc"] == "STATIC"
+    settings = EdgeSettings(data_dir=tmp_path, upstreams=upstreams)
+    types = {each["name"]: each["type"] for each in bootstrap(settings)["static_resources"]["clusters"]}
+    assert (types["order_svc"], types["inventory_svc"]) == ("STRICT_DNS", "EDS")
+    assert types["payment_svc"] == "EDS"
+    write_config(settings)
+    (assignment,) = json.loads(settings.endpoints_path("inventory_svc").read_text())["resources"]
+    replicas = [each["endpoint"]["address"] for each in assignment["endpoints"][0]["lb_endpoints"]]
+    assert replicas == [
+        {"socket_address": {"address": host, "port_value": 50052}} for host in ("10.0.0.1", "10.0.0.2")
+    ]
+
+
+def test_a_file_of_replicas_that_says_the_same_is_left_alone(tmp_path: Path) -> None:
+    settings = EdgeSettings(data_dir=tmp_path)
+    write_config(settings)
+    before = settings.endpoints_path("order_svc").stat()
+    write_endpoints(settings)
+    assert settings.endpoints_path("order_svc").stat().st_ino == before.st_ino
 
 
 def test_the_access_log_can_be_switched_off(tmp_path: Path) -> None:

@@ -51,7 +51,10 @@ async def price_checkouts(catalogue: Catalogue, checkouts: Sequence[Checkout]) -
     try:
         prices = await catalogue(sorted(keys))
     except FlorinError as error:
-        return [PricedCheckout(checkout, error) for checkout in checkouts]
+        if len(checkouts) == 1:
+            return [PricedCheckout(checkouts[0], error)]
+        # Prices that are known serve while others cannot be asked for.
+        return [each for checkout in checkouts for each in await price_checkouts(catalogue, [checkout])]
     by_merchant: dict[str, dict[str, Price]] = defaultdict(dict)
     for (merchant_id, sku), price in prices.items():
         by_merchant[merchant_id][sku] = price

@@ -59,7 +59,7 @@ async def channel(
         build(SMALL, context, settings[context.package]) for context in SMALL.hosted_by("inventory_svc")
     ]
     port, until = free_port(), asyncio.Event()
-    process = asyncio.create_task(serve(ProcessSettings(), port, contexts, until=until))
+    process = asyncio.create_task(serve(ProcessSettings(drain_pause_s=0), port, contexts, until=until))
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         await eventually(lambda: is_serving(channel), "the process serves")
         yield channel

@@ -84,3 +84,18 @@ def test_reset_takes_what_a_demo_left_where_no_system_ever_ran(tmp_path: Path) -
     (tmp_path / ".florin" / "demo").mkdir(parents=True)
     assert florin("reset", "--yes", FLORIN_DATA_DIR=str(tmp_path / ".florin")).returncode == 0
     assert not (tmp_path / ".florin").exists()
+
+
+@pytest.mark.parametrize("wanted", ["order_svc", "order_svc=", "order_svc=two", "order_svc=-1"])
+def test_a_scale_without_a_number_is_told_how_to_write_it(wanted: str) -> None:
+    ended = florin("scale", wanted)
+    assert ended.returncode == EXIT_USAGE
+    assert f"{wanted} does not say how many." in ended.stderr
+    assert "order_svc=2" in ended.stderr
+
+
+@pytest.mark.parametrize("command", [("scale", "order_svc=2"), ("restart",)])
+def test_replicas_of_a_system_that_does_not_run_are_told_so(command: tuple[str, ...], tmp_path: Path) -> None:
+    ended = florin(*command, FLORIN_DATA_DIR=str(tmp_path))
+    assert ended.returncode == EXIT_NOT_RUNNING
+    assert "florin up" in ended.stderr

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+import grpc.aio
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from kit.observe.pulse import Pulse
 from kit.rpc import Servicer
 from kit.runtime.context import Runtime
 from kit.runtime.process import serve
 from kit.runtime.settings import ProcessSettings
+from tests.support.stores import free_port
+from tests.support.waiting import eventually
 
 
 class Hosted:
@@ -39,7 +44,8 @@ class Hosted:
 async def lived(*contexts: Hosted) -> None:
     """Let a process live for a moment with these contexts."""
     until = asyncio.Event()
-    await serve(ProcessSettings(), 0, cast("list[Any]", contexts), until=until, started=until.set)
+    settings = ProcessSettings(drain_pause_s=0)
+    await serve(settings, 0, cast("list[Any]", contexts), until=until, started=until.set)
 
 
 async def test_a_context_is_opened_started_and_closed() -> None:
@@ -53,6 +59,27 @@ async def test_a_context_that_cannot_be_closed_keeps_no_other_from_it_and_is_not
     with pytest.raises(RuntimeError, match="the store is away"):
         await lived(bad, good)
     assert good.seen == ["open", "start", "close"]
+
+
+async def test_a_process_that_was_asked_to_end_says_so_and_serves_on_for_a_pause() -> None:
+    """Whoever sends it work hears of it first; nobody is refused."""
+    until, at_once, context, port = asyncio.Event(), asyncio.Event(), Hosted("order_svc"), free_port()
+    settings = ProcessSettings(drain_pause_s=60)
+    process = asyncio.create_task(serve(settings, port, [cast("Any", context)], until=until, at_once=at_once))
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+
+        async def says(status: HealthCheckResponse.ServingStatus) -> bool:
+            answer = await HealthStub(channel).Check(HealthCheckRequest(), wait_for_ready=True, timeout=5)
+            return bool(answer.status == status)
+
+        await eventually(lambda: says(HealthCheckResponse.SERVING), "it serves")
+        until.set()
+        await eventually(lambda: says(HealthCheckResponse.NOT_SERVING), "it says that it goes")
+        assert context.seen == ["open", "start"], "and does its work meanwhile"
+        assert not process.done()
+        at_once.set()
+        await process
+    assert context.seen == ["open", "start", "close"]
 
 
 class Closing(Runtime):

@@ -20,10 +20,11 @@ name, journal = sys.argv[1:3]
 def note(what):
     with open(journal, "a") as file:
         file.write(f"{name} {what}\\n")
-def end(*_):
-    note("ended")
+def end(signal_number, _):
+    note("ended" if signal_number == signal.SIGTERM else "ended with all")
     sys.exit(0)
 signal.signal(signal.SIGTERM, end)
+signal.signal(signal.SIGINT, end)
 note("started")
 while True:
     time.sleep(60)
@@ -60,6 +61,12 @@ class Stage:
             "cwd": self.folder,
         }
         return ProcessSpec(**(given | more))
+
+    def supervised(self, name: str) -> SupervisedProcess:
+        """A process that is healthy, if only on paper."""
+        process = SupervisedProcess(self.spec(name), stopped_file=self.folder / name, on_change=lambda: None)
+        process.healthy = True
+        return process
 
     def check(self, name: str) -> Check:
         """Healthy once the program has started, unless it is told to be sick."""

@@ -46,6 +46,7 @@ def test_everything_binds_to_loopback_unless_told_otherwise(
 def test_replicas_step_over_the_ports_of_the_other_services() -> None:
     settings = Settings.model_validate({"replicas_order": 3, "replicas_inventory": 2, "order_port": 50051})
     assert settings.service_ports("order_svc") == (50051, 50151, 50251)
+    assert settings.service_ports("order_svc", 1) == (50051,)
     assert not set(settings.service_ports("order_svc")) & set(settings.service_ports("inventory_svc"))
 
 

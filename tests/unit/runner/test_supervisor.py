@@ -189,6 +189,53 @@ async def test_a_process_that_was_stopped_stays_so(stage: Stage) -> None:
         await until_healthy_again(process, restarts=1)
 
 
+async def test_a_replica_that_is_added_runs_beside_the_others_and_one_that_is_removed_ends_in_order(
+    stage: Stage,
+) -> None:
+    nodes = [stage.spec("store"), stage.spec("service", needs=("store",))]
+    async with supervised(stage, nodes) as supervisor:
+        await until(lambda: supervisor.healthy, "all is healthy")
+        pids = {name: process.pid for name, process in supervisor.processes.items()}
+        supervisor.add(stage.spec("service-2", needs=("store",), replica_of="service"))
+        assert not supervisor.healthy, "it is waited for"
+        await until(lambda: supervisor.healthy, "the new one is healthy, too")
+        supervisor.remove("service-2")
+        supervisor.remove("service-2")
+        await until(lambda: "service-2" not in supervisor.processes, "it is forgotten")
+        assert stage.journal[-1] == "service-2 ended"
+        assert supervisor.healthy
+        assert {name: process.pid for name, process in supervisor.processes.items()} == pids
+
+
+async def test_a_replica_that_was_stopped_and_removed_runs_when_it_is_added_again(stage: Stage) -> None:
+    mark = stage.folder / "stopped" / "service-2"
+    async with supervised(stage, [stage.spec("service")]) as supervisor:
+        await until(lambda: supervisor.healthy, "all is healthy")
+        for _ in range(2):
+            supervisor.add(stage.spec("service-2", replica_of="service"))
+            await until(lambda: supervisor.healthy, "the new one is healthy")
+            mark.touch()
+            await until(lambda: supervisor.processes["service-2"].pid is None, "it is stopped")
+            supervisor.remove("service-2")
+            await until(lambda: "service-2" not in supervisor.processes, "it is forgotten")
+
+
+async def test_whoever_needs_a_process_ends_before_its_replicas_do_and_they_are_not_waited_for(
+    stage: Stage,
+) -> None:
+    """Each is told that everything ends, and so has no reason to pause."""
+    nodes = [
+        stage.spec("service", down_signal=signal.SIGINT),
+        stage.spec("edge", needs=("service",)),
+    ]
+    async with supervised(stage, nodes) as supervisor:
+        await until(lambda: supervisor.healthy, "all is healthy")
+        supervisor.add(stage.spec("service-2", replica_of="service", down_signal=signal.SIGINT))
+        await until(lambda: supervisor.healthy, "the new one is healthy, too")
+    assert stage.journal[-3] == "edge ended"
+    assert sorted(stage.journal[-2:]) == ["service ended with all", "service-2 ended with all"]
+
+
 async def test_a_failed_setup_is_told_and_keeps_back_what_needs_it(stage: Stage) -> None:
     async def migrate() -> None:
         raise SetupFailed("column exists already", detail="SQL")
