@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import structlog
 
@@ -83,6 +83,10 @@ def one_bad_item_fails_alone(
     return run
 
 
+# Buyers who all come at one moment, to a shop that had little to do, are served in their order for so long.
+BURST_S: Final = 2.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting(Generic[C, R]):
     """An item with its caller, and when it came by the clock of the event loop."""
@@ -99,9 +103,10 @@ class Gatherer(Generic[C, R]):
     the store is slow, and an idle system adds at most `linger_s` to a call.
 
     Who cannot be taken soon is told so soon: the queue is bounded by time, not by length, so the bound is
-    right at any speed. Whoever has waited for `patience_s` is refused then, whatever the batch in front is
-    doing. Where that may happen the newest are taken first: under too much load the oldest are lost anyway,
-    and those who are answered have hardly waited (docs/decisions/0015).
+    right at any speed. A queue that has stood for `BURST_S` is too much load, and no burst: from then on
+    whoever has waited for `patience_s` is refused, whatever the batch in front is doing, and the newest are
+    taken first. The oldest are lost anyway, and those who are answered have hardly waited
+    (docs/decisions/0015).
 
     Args:
         handle: takes a list and returns one result or exception per item, in order. If it raises, every
@@ -128,6 +133,8 @@ class Gatherer(Generic[C, R]):
         self._patience_s = patience_s
         # The oldest is on the left.
         self._queue: deque[_Waiting[C, R]] = deque()
+        # Since when no batch has taken all that waited.
+        self._standing_since: float | None = None
         self._arrived = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -158,6 +165,8 @@ class Gatherer(Generic[C, R]):
         """
         loop = asyncio.get_running_loop()
         waiting: _Waiting[C, R] = _Waiting(item, loop.create_future(), loop.time())
+        if self._standing_since is None:
+            self._standing_since = waiting.since
         self._queue.append(waiting)
         self._drained.clear()
         self._arrived.set()
@@ -175,6 +184,7 @@ class Gatherer(Generic[C, R]):
             batch = self._take()
             if not self._queue:
                 self._arrived.clear()
+                self._standing_since = None
             self._linger.took(len(batch))
             if batch:
                 self._busy = True
@@ -190,12 +200,18 @@ class Gatherer(Generic[C, R]):
     def _take(self) -> list[_Waiting[C, R]]:
         """Return the next batch, in the order in which its items came."""
         batch: list[_Waiting[C, R]] = []
-        in_order = self._patience_s is None
+        in_order = self._patience_s is None or asyncio.get_running_loop().time() < self._overloaded_at
         while self._queue and len(batch) < self._max_items:
             waiting = self._queue.popleft() if in_order else self._queue.pop()
             if not waiting.answer.done():
                 batch.append(waiting)
         return batch if in_order else batch[::-1]
+
+    @property
+    def _overloaded_at(self) -> float:
+        """When the queue will have stood for too long to be a burst."""
+        since = self._standing_since
+        return (asyncio.get_running_loop().time() if since is None else since) + BURST_S
 
     def _refuse_late(self) -> None:
         """Refuse those who have waited for too long, and come back when the next of them will have.
@@ -209,7 +225,7 @@ class Gatherer(Generic[C, R]):
         loop = asyncio.get_running_loop()
         while self._queue:
             oldest = self._queue[0]
-            refused_at = oldest.since + self._patience_s
+            refused_at = max(oldest.since + self._patience_s, self._overloaded_at)
             if refused_at > loop.time():
                 self._next_refusal = loop.call_at(refused_at, self._refuse_late)
                 return

@@ -140,8 +140,9 @@ def test_settings_come_from_the_environment(tmp_path: Path) -> None:
     assert settings.upstreams["order_svc"] == (Endpoint("127.0.0.1", 15051, 15061),)
     assert settings.otlp == Endpoint("collector", 4317)
     assert settings.cors_origins == ("https://a.example", "https://b.example")
-    clusters = {each["name"]: each for each in bootstrap(settings)["static_resources"]["clusters"]}
-    [order] = clusters["order_svc"]["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    write_endpoints(settings)
+    [assignment] = json.loads(settings.endpoints_path("order_svc").read_text())["resources"]
+    [order] = assignment["endpoints"][0]["lb_endpoints"]
     assert order["endpoint"]["health_check_config"] == {"port_value": 15061}
     assert clusters["order_svc"]["circuit_breakers"]["thresholds"][0]["max_requests"] == 7
     assert connection(bootstrap(settings))["tracing"]["random_sampling"]["value"] == 1.0

@@ -12,7 +12,7 @@ from statistics import quantiles
 import psycopg
 import pytest
 
-from kit.store.batch import Gatherer, one_bad_item_fails_alone
+from kit.store.batch import BURST_S, Gatherer, one_bad_item_fails_alone
 from kit.values.errors import Exhausted
 from tests.support.virtual_time import VirtualLoop, run
 
@@ -129,14 +129,18 @@ def test_who_waits_too_long_is_refused_at_that_moment_whatever_the_batch_in_fron
         async with gathering(stuck, max_items=1, patience_s=0.15) as gatherer:
             first = asyncio.create_task(gatherer.submit(1))
             await asyncio.sleep(0.1)
+            # The queue has stood for long: somebody always waits.
+            crowd = [asyncio.create_task(gatherer.submit(3))]
+            await asyncio.sleep(BURST_S - 0.05)
             for _ in range(2):
+                crowd.append(asyncio.create_task(gatherer.submit(3)))
+                await asyncio.sleep(0.1)
                 came_at = loop.time()
                 with pytest.raises(Exhausted) as refused:
                     await gatherer.submit(2)
                 assert loop.time() - came_at == pytest.approx(0.15)
                 assert refused.value.reason == "TOO_MANY_WAITING"
                 assert refused.value.retry_after_s
-                await asyncio.sleep(0.05)
             finish.set()
             assert await first == 1, "what has begun is finished"
 
@@ -183,7 +187,7 @@ PATIENCE_S = 0.15
 
 @dataclass(slots=True)
 class Told:
-    """What became of those who came, and after how long."""
+    """What became of those who came when the queue had stood for long enough, and after how long."""
 
     accepted_s: list[float] = field(default_factory=list)
     refused_s: list[float] = field(default_factory=list)
@@ -191,7 +195,8 @@ class Told:
 
 async def crowd(load: float, *, seconds: float) -> Told:
     """Let callers come at this multiple of the best rate, at random."""
-    loop, told, dice = asyncio.get_running_loop(), Told(), random.Random(7)  # no secret
+    loop, told, early, dice = asyncio.get_running_loop(), Told(), Told(), random.Random(7)  # no secret
+    settled_at = loop.time() + BURST_S + PATIENCE_S
 
     async def handle(items: list[int]) -> list[int]:
         await asyncio.sleep(BATCH_S + len(items) * ITEM_S)
@@ -199,15 +204,16 @@ async def crowd(load: float, *, seconds: float) -> Told:
 
     async def come(gatherer: Gatherer[int, int]) -> None:
         came_at = loop.time()
+        into = told if came_at > settled_at else early
         try:
             await gatherer.submit(1)
-            told.accepted_s.append(loop.time() - came_at)
+            into.accepted_s.append(loop.time() - came_at)
         except Exhausted:
-            told.refused_s.append(loop.time() - came_at)
+            into.refused_s.append(loop.time() - came_at)
 
     async with gathering(handle, max_items=MOST, patience_s=PATIENCE_S) as gatherer:
         callers = set()
-        while loop.time() < seconds:
+        while loop.time() < settled_at + seconds:
             callers.add(asyncio.create_task(come(gatherer)))
             await asyncio.sleep(dice.expovariate(load * BEST_PER_S))
         await asyncio.gather(*callers)
@@ -220,6 +226,24 @@ def test_too_much_load_costs_neither_throughput_nor_the_time_of_those_who_are_ta
     assert len(told.accepted_s) / 5 > 0.9 * BEST_PER_S
     assert quantiles(told.accepted_s, n=100)[98] < 0.3
     assert max([*told.refused_s, 0.0]) <= PATIENCE_S + 0.001
+
+
+def test_a_burst_is_served_in_its_order_and_nobody_is_refused() -> None:
+    """As many as can be served while it may last, all at the same moment."""
+    handled: list[int] = []
+
+    async def handle(items: list[int]) -> list[int]:
+        await asyncio.sleep(BATCH_S + len(items) * ITEM_S)
+        handled.extend(items)
+        return items
+
+    async def burst(size: int) -> None:
+        async with gathering(handle, max_items=MOST, patience_s=PATIENCE_S) as gatherer:
+            await asyncio.gather(*map(gatherer.submit, range(size)))
+
+    size = int(0.9 * BURST_S * BEST_PER_S)
+    run(burst(size))
+    assert handled == list(range(size))
 
 
 def test_little_load_is_never_refused() -> None:
