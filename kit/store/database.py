@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 import stamina
@@ -100,21 +100,6 @@ _PLANNER: Final = "-c enable_seqscan=off"
 
 async def _configure(connection: Connection) -> None:
     connection.adapters.register_dumper(list, ArrayDumper)
-
-
-# Short enough to hold nobody up, long enough to be worth a commit.
-_CHUNK_ROWS: Final = 5_000
-
-
-async def delete_in_chunks(database: Database, statement: LiteralString, *parameters: object) -> int:
-    """Run a DELETE whose last parameter is its LIMIT until nothing is left; return how many rows went."""
-    deleted = 0
-    while True:
-        async with database.connection() as connection:
-            cursor = await connection.execute(statement, (*parameters, _CHUNK_ROWS))
-        deleted += cursor.rowcount
-        if cursor.rowcount < _CHUNK_ROWS:
-            return deleted
 
 
 class Database:

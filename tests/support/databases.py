@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import count
 
+import psycopg
+
 from kit.store import migrations
 from tests.support.stores import Postgres
 
@@ -72,7 +74,11 @@ class ServiceDatabases:
             f"CREATE ROLE {name}_owner LOGIN",
             f"CREATE DATABASE {name} OWNER {name}_owner",
         )
-        return self._database(name)
+        database = self._database(name)
+        # As the runner has it. A clone's functions run as the template's owner, who may make tables there, too.
+        with psycopg.connect(database.superuser_url) as connection:
+            connection.execute(f"ALTER SCHEMA public OWNER TO {name}_owner".encode())
+        return database
 
     def _database(self, name: str) -> ServiceDatabase:
         return ServiceDatabase(

@@ -10,7 +10,6 @@ import psycopg
 import pytest
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 
-from kit.messaging import inbox
 from kit.messaging.bus import Envelope
 from kit.messaging.events import Aggregate, NewEvent, Received
 from kit.messaging.pump import MAX_ATTEMPTS, Pump
@@ -254,9 +253,3 @@ async def test_a_real_serialisation_failure_is_retried_until_both_transactions_h
 
     await asyncio.gather(count(), count())
     assert await rows(runtime, "SELECT times FROM effects") == [(3,)]
-
-
-async def test_an_old_inbox_is_forgotten_and_a_young_one_kept(shop: Scenario[Step]) -> None:
-    await shop.given(completed("ord_1"), completed("ord_2"))
-    assert await inbox.prune(shop.runtime.database) == 0
-    assert await inbox.prune(shop.runtime.database, keep_days=-1) == 2
