@@ -20,8 +20,8 @@ RESEND_DUE: Final = Schedule("outbox.resend", every_s=1.0)
 # Partitions are made a week ahead, so this may fail for as long.
 MAKE_PARTITIONS: Final = Schedule("partitions.make", every_s=600.0)
 
-# Old partitions are dropped, and the rows of tables without any deleted, some thousand at a time: often, so that
-# what goes at once is about what came since.
+# Old partitions are dropped, and the rows of tables without any deleted, some thousand at a time: often, so
+# that what goes at once is about what came since.
 LET_GO: Final = Schedule("retention.let_go", every_s=30.0)
 
 Every = Callable[[Schedule, Callable[[], Awaitable[object]]], None]

@@ -32,8 +32,8 @@ async def make_ahead(database: Database) -> int:
     """Make the partitions of the coming days and return how many were missing."""
 
     async def make(connection: Connection) -> int:
-        # Postgres looks whether the default partition holds what belongs into a new one: all of its rows, which
-        # are many only after this was not done for long.
+        # Postgres looks through the default partition for what belongs into a new one: there is much to look
+        # at only after this was not done for long.
         await connection.execute("SET LOCAL statement_timeout = '60s'")
         return await _number(connection, "SELECT make_partitions()")
 

@@ -75,7 +75,7 @@ class ServiceDatabases:
             f"CREATE DATABASE {name} OWNER {name}_owner",
         )
         database = self._database(name)
-        # As the runner has it. A clone's functions run as the template's owner, who may make tables there, too.
+        # As the runner has it. A clone's functions run as the template's owner, who may make tables there.
         with psycopg.connect(database.superuser_url) as connection:
             connection.execute(f"ALTER SCHEMA public OWNER TO {name}_owner".encode())
         return database

@@ -13,7 +13,8 @@ their own beside this file; the first of a service follows the first of those. O
 those begins with its name, without the number: `-- Needs: retention`.
 
 Functions are no part of revisions: `<service>/migrations/functions/`, and the folder of that name beside this
-file, have each once, in a file of its name and with who may call it, and all are made again after the revisions. So a revision calls none of them, and one
+file, have each once, in a file of its name and with who may call it, and all are made again after the
+revisions. So a revision calls none of them, and one
 that changes a function's arguments or result drops it first; its file makes it anew. A trigger is made with
 its table, on a function that is only declared there.
 

@@ -61,8 +61,8 @@ FROM timeline WHERE order_id = %s ORDER BY at, event
 """
 
 # The newest orders of each status, of which the newest are taken: an index leads to each of them, and none to
-# the newest of several statuses at once. The status is written out, because a plan that is kept for any status
-# could not use the index that leaves the frequent one out.
+# the newest of several statuses at once. The status is written out, because a plan that is kept for any
+# status could not use the index that leaves the frequent one out.
 _PAGE_OF_STATUS: Final = (
     "(SELECT id FROM orders WHERE {where} AND status = '{status}' ORDER BY id DESC LIMIT %(size)s)"
 )
@@ -76,7 +76,7 @@ def _page_sql(where: str, wanted: OrderFilter) -> bytes:
     """Return the statement for a page of the orders that `where` and the status describe."""
     everything = wanted.status is None and wanted.merchant_id is None and wanted.customer_id is None
     if everything:
-        newest = "SELECT id FROM orders WHERE {where} ORDER BY id DESC LIMIT %(size)s".format(where=where)
+        newest = f"SELECT id FROM orders WHERE {where} ORDER BY id DESC LIMIT %(size)s"
     else:
         statuses = [wanted.status] if wanted.status else list(Status)
         newest = " UNION ALL ".join(

@@ -253,3 +253,15 @@ async def test_a_real_serialisation_failure_is_retried_until_both_transactions_h
 
     await asyncio.gather(count(), count())
     assert await rows(runtime, "SELECT times FROM effects") == [(3,)]
+
+
+async def test_a_traceparent_that_is_none_is_dropped_at_the_door(runtime: RecordingRuntime) -> None:
+    seen: list[Trail] = []
+
+    async def note(step: Step, events: Sequence[Received[OrderCompleted]]) -> list[NewEvent]:
+        seen.extend(event.trail for event in events)
+        return []
+
+    shop = Scenario(runtime, pump_of(runtime, {OrderCompleted: note}, itself))
+    await shop.given(envelope_of(OrderCompleted(order_id="ord_1"), trail=Trail("cor_1", "garbage")))
+    assert seen == [Trail("cor_1", "")]

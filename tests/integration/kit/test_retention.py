@@ -58,8 +58,8 @@ class Kept:
             "INSERT INTO inbox (consumer, event_id, received_at)"
             " SELECT 'a_svc', id_at('evt', at) || lpad(upper(to_hex(n)), 16, '0'), at"
             " FROM generate_series(1, %s) AS day, generate_series(1, %s) AS n,"
-            " LATERAL (SELECT date_bin('1 day', now(), timestamptz 'epoch') - make_interval(hours => 24 * day)"
-            "  + n * interval '24 hours' / (%s + 1) AS at)",
+            " LATERAL (SELECT date_bin('1 day', now(), timestamptz 'epoch')"
+            "  - make_interval(hours => 24 * day) + n * interval '24 hours' / (%s + 1) AS at)",
             days,
             events,
             events,
