@@ -42,7 +42,7 @@ CREATE INDEX orders_not_completed ON orders (status, id DESC) WHERE status <> 'C
 -- no work for the indexes; the last changes the status, which they hold.
 -- Dead rows are cleared by the ten thousand, not by the fifth part of a year.
 ALTER TABLE orders SET (
-    fillfactor = 85, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
+    fillfactor = 75, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
     autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02
 );
 
