@@ -103,6 +103,40 @@ FROM made WHERE NOT waiting
 """
 )
 
+# Accounts without lanes: as many as there are owners.
+_ACCOUNTS: Final[LiteralString] = (
+    _MADE
+    + """
+INSERT INTO accounts (code, base, kind, currency)
+SELECT code, code, split_part(code, ':', 1), 'EUR' FROM (
+    SELECT DISTINCT unnest(ARRAY['card:cus_' || n %% (%(orders)s / 5 + 1) || ':EUR',
+        'merchant:mer_' || n %% %(merchants)s || ':EUR',
+        'psp_clearing:stripe:EUR', 'card_clearing:stripe:EUR'])
+    FROM made
+) AS named (code)
+ON CONFLICT (code) DO NOTHING
+"""
+)
+
+_BOOKS: Final[LiteralString] = (
+    _MADE
+    + """, posted AS (
+    INSERT INTO journals (id, business_key, kind, reference, order_id, payment_id, effective_at, recorded_at)
+    SELECT 'jrn' || rest, 'evt' || rest, 'payment.captured', 'pay' || rest, 'ord' || rest, 'pay' || rest,
+        at, at
+    FROM made WHERE NOT (waiting OR failed)
+)
+INSERT INTO entries (account_id, journal_id, amount)
+SELECT accounts.id, 'jrn' || rest, amount
+FROM made, LATERAL (VALUES
+    ('card:cus_' || n %% (%(orders)s / 5 + 1) || ':EUR', -5500),
+    ('merchant:mer_' || n %% %(merchants)s || ':EUR', 5500),
+    ('psp_clearing:stripe:EUR', -5500), ('card_clearing:stripe:EUR', 5500)
+) AS line (code, amount) JOIN accounts USING (code)
+WHERE NOT (waiting OR failed)
+"""
+)
+
 _INBOX: Final[LiteralString] = (
     _MADE
     + """
@@ -117,7 +151,7 @@ _TABLES: Final[Mapping[str, tuple[int, tuple[LiteralString, ...]]]] = {
     "order_svc": (4, (_ORDERS, _TIMELINE)),
     "inventory_svc": (2, (_RESERVATIONS,)),
     "payment_svc": (1, ()),
-    "ledger_svc": (1, ()),
+    "ledger_svc": (1, (_ACCOUNTS, _BOOKS)),
     "notification_svc": (1, (_DELIVERIES,)),
 }
 

@@ -18,6 +18,9 @@ from kit.messaging import inbox
 from kit.store import partitions
 from kit.store.database import Connection, Database
 from kit.values.ids import new_id
+from ledger_svc.adapters.postgres.books import PostgresBooks, PostgresLedger
+from ledger_svc.domain.accounts import AccountCode
+from ledger_svc.domain.journal import Entry, Journal, JournalId
 from notification_svc.adapters.postgres.deliveries import PostgresDeliveries
 from notification_svc.domain.delivery import Move
 from notification_svc.domain.delivery import Status as DeliveryStatus
@@ -135,6 +138,28 @@ async def _of_order(database: Counting) -> None:
     await PostgresDeliveries(database).of_order(new_id("ord"))
 
 
+async def _balance(database: Counting) -> None:
+    balance = await PostgresLedger(database).balance("merchant:mer_1:EUR")
+    assert balance is not None
+    assert balance.entry_count > 90
+
+
+async def _posts(database: Counting) -> None:
+    journals = [
+        Journal(
+            id=JournalId(new_id("jrn")),
+            business_key=new_id("evt"),
+            kind="payment.captured",
+            reference="",
+            effective_at=datetime.now(UTC),
+            entries=(Entry(AccountCode("card:cus_1:EUR"), -5), Entry(AccountCode("merchant:mer_1:EUR"), 5)),
+        )
+        for _ in range(20)
+    ]
+    async with database.connection() as connection:
+        await PostgresBooks(connection).post(journals)
+
+
 ASKED: Final[Mapping[str, Mapping[str, Ask]]] = {
     "order_svc": {
         "a merchant's orders": lambda d: _lists(d, merchant_id="mer_1"),
@@ -155,6 +180,12 @@ ASKED: Final[Mapping[str, Mapping[str, Ask]]] = {
         "letting go": _let_go,
     },
     "inventory_svc": {"reserving": _reserves},
+    "ledger_svc": {
+        "a balance": _balance,
+        "posting": _posts,
+        "what has no seal": lambda d: PostgresLedger(d).unsealed_s(),
+        "halts": lambda d: PostgresLedger(d).open_halts(),
+    },
     "notification_svc": {"a claim": _claims, "what was sent": _sent, "an order's deliveries": _of_order},
 }
 
@@ -167,6 +198,8 @@ async def _cost(urls: ServiceDatabase, asked: Mapping[str, Ask]) -> dict[str, tu
         database = Counting(f"{urls.url}?options=-c%20plan_cache_mode%3Dforce_generic_plan")
         await database.open()
         try:
+            if "a balance" in asked:
+                await PostgresLedger(database).close_stretch(1_000)
             await ask(database)  # The first look fills what a session remembers of the catalogue.
             database.pages, database.plans = 0, []
             await ask(database)
