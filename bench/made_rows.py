@@ -146,13 +146,12 @@ FROM made CROSS JOIN generate_series(1, %(events)s) AS place
 """
 )
 
-# What there is to be made in a service's database, and how many events an order brings it.
-_TABLES: Final[Mapping[str, tuple[int, tuple[LiteralString, ...]]]] = {
-    "order_svc": (4, (_ORDERS, _TIMELINE)),
-    "inventory_svc": (2, (_RESERVATIONS,)),
-    "payment_svc": (1, ()),
-    "ledger_svc": (1, (_ACCOUNTS, _BOOKS)),
-    "notification_svc": (1, (_DELIVERIES,)),
+# By a table that only one service has: what is made in its database, and how many events an order brings it.
+_MADE_WITH: Final[Mapping[str, tuple[int, tuple[LiteralString, ...]]]] = {
+    "orders": (4, (_ORDERS, _TIMELINE)),
+    "reservations": (2, (_RESERVATIONS,)),
+    "journals": (1, (_ACCOUNTS, _BOOKS)),
+    "deliveries": (1, (_DELIVERIES,)),
 }
 
 
@@ -172,13 +171,12 @@ class Weeks:
     merchants: int = 10
 
 
-def make(owner_url: str, package: str, weeks: Weeks) -> None:
+def make(owner_url: str, weeks: Weeks) -> None:
     """Make what so many orders have left in a service's database, and its partitions.
 
     Args:
         owner_url: of the role that owns the tables, or of a superuser.
     """
-    events, tables = _TABLES[package]
     values: dict[str, Any] = {
         "first": weeks.first,
         "orders": weeks.orders,
@@ -187,14 +185,15 @@ def make(owner_url: str, package: str, weeks: Weeks) -> None:
         "merchants": weeks.merchants,
         "failed_each": _FAILED_EACH,
         "waiting_each": _WAITING_EACH,
-        "events": events,
     }
     with psycopg.connect(owner_url) as connection:
         connection.execute(
             "SELECT set_config('role', tableowner, false) FROM pg_tables WHERE tablename = 'retention'"
         )
         connection.execute(_PARTITIONS, values)
-        for statement in (*tables, _INBOX):
-            connection.execute(statement, values)
+        for table, (events, statements) in _MADE_WITH.items():
+            if connection.execute("SELECT to_regclass(%s)", (table,)).fetchone() != (None,):
+                for statement in (*statements, _INBOX):
+                    connection.execute(statement, values | {"events": events})
     with psycopg.connect(owner_url, autocommit=True) as connection:
         connection.execute("ANALYZE")
