@@ -42,7 +42,7 @@ def build(
     runtime.consume(SUBSCRIPTIONS, scope)
     runtime.every(
         schedule.close_books(settings.closing_interval_s),
-        partial(close_books, ledger.close_stretch, ledger.open_halts),
+        partial(close_books, ledger.close_stretch, ledger.unsealed_s, ledger.open_halts),
     )
     runtime.serve(
         "florin.ledger.v1.LedgerService",

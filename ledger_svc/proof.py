@@ -43,13 +43,13 @@ WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
     AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'append_only'
         AND t.tgenabled IN ('O', 'A'))
 """
-# The worker seals every few seconds what no open transaction can add to any more; of that, what is a minute
-# old and not sealed has been left out.
-UNSEALED_COUNT: Final = """
-SELECT count(*) FROM journals
-WHERE recorded_at < now() - interval '60 seconds' AND txid < pg_snapshot_xmin(pg_current_snapshot())
-    AND txid >= coalesce(
-        (SELECT to_txid FROM seals WHERE shard = 'journals' ORDER BY from_txid DESC LIMIT 1), '0')
+# The worker seals every few seconds what no open transaction can add to any more. How many journals that are
+# a minute old have no seal, and how many seconds the oldest of them has been waiting, be it for somebody who
+# keeps a transaction open.
+UNSEALED: Final = """
+SELECT count(*), coalesce(extract(epoch FROM now() - min(recorded_at)), 0)::int FROM journals
+WHERE recorded_at < now() - interval '60 seconds' AND txid >= coalesce(
+    (SELECT to_txid FROM seals WHERE shard = 'journals' ORDER BY from_txid DESC LIMIT 1), '0')
 """
 # How many stretches of entries are sealed, and how many entries they hold.
 SEALED_COUNTS: Final = """

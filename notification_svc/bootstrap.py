@@ -47,6 +47,7 @@ def build(
 
     runtime.consume(SUBSCRIPTIONS, scope)
     runtime.worker("sender", sender.run)
+    runtime.keep("deliveries", days=settings.delivery_days)
     runtime.every(schedule.CLAIM_DUE, sender.claim_due)
     # After the server and while the workers still run, because one of them does the sending.
     runtime.doors.append(lambda: sender.drain(_DRAIN_TIMEOUT_S))

@@ -24,6 +24,8 @@ class Settings(ContextSettings):
     smtp_url: str = Field(default="", repr=False)
     # Sender of the e-mails.
     mail_from: str = "Florin <no-reply@florin.example>"
+    # Days that a delivery stays after its order was placed, if it has been sent or given up.
+    delivery_days: int = Field(default=90, ge=30, le=3_650)
 
     @property
     def mailbox(self) -> Path:

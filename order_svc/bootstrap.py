@@ -67,6 +67,7 @@ def build(
         email_domain=settings.customer_email_domain,
     )
     runtime.consume(SUBSCRIPTIONS, scope)
+    runtime.keep("timeline", days=settings.timeline_days)
     runtime.every(schedule.COUNT_OPEN_ORDERS, admission.refresh)
     runtime.every(schedule.TELL_WATCHERS, watchers.look)
     runtime.serve(

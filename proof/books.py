@@ -12,7 +12,7 @@ from ledger_svc.proof import (
     SEALED_COUNTS,
     TOTALS,
     UNGUARDED_TABLES,
-    UNSEALED_COUNT,
+    UNSEALED,
     WRONG_HEADERS,
     WRONG_SNAPSHOTS,
 )
@@ -50,9 +50,11 @@ async def ledger_append_only(audit: Audit) -> Finding:
     }
     for (table,) in await audit.rows(BOOKS, UNGUARDED_TABLES):
         problems[f"trigger {table}"] = f"nothing refuses changes of {table}: its trigger is missing or off"
-    [(unsealed,)] = await audit.rows(BOOKS, UNSEALED_COUNT)
+    [(unsealed, waiting_s)] = await audit.rows(BOOKS, UNSEALED)
     if unsealed:
-        problems["unsealed"] = f"{unsealed:,} journals older than a minute are not sealed"
+        problems["unsealed"] = (
+            f"{unsealed:,} journals older than a minute are not sealed, the oldest for {waiting_s} s"
+        )
     [(stretches, entries)] = await audit.rows(BOOKS, SEALED_COUNTS)
     return Finding(f"{entries:,} entries sealed in {stretches:,} stretches", problems)
 

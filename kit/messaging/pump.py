@@ -31,7 +31,7 @@ from kit.observe.pulse import Pulse
 from kit.store.batch import Linger, one_bad_item_fails_alone
 from kit.store.database import STORE_UNAVAILABLE
 from kit.values.ids import NewId
-from kit.values.trail import Trail
+from kit.values.trail import Trail, traceparent_of
 
 S = TypeVar("S")
 
@@ -279,7 +279,10 @@ class Pump(Generic[S]):
                 event = Received(
                     id=event_id,
                     message=type_.message.FromString(message.data),
-                    trail=Trail(headers.get("florin-correlation-id", ""), headers.get("traceparent", "")),
+                    trail=Trail(
+                        headers.get("florin-correlation-id", ""),
+                        traceparent_of(headers.get("traceparent", "")),
+                    ),
                     time=parse_time(headers.get("ce-time", "")),
                     attempt=attempt,
                     source=headers.get("ce-source", ""),

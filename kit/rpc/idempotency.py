@@ -21,13 +21,7 @@ from redis.exceptions import RedisError
 
 from kit.messaging.step import Step, Steps
 from kit.rpc.reasons import IDEMPOTENCY_KEY_REUSED, REQUEST_IN_PROGRESS
-from kit.store.database import (
-    STORE_UNAVAILABLE,
-    Connection,
-    Database,
-    delete_in_chunks,
-    store_unavailable,
-)
+from kit.store.database import STORE_UNAVAILABLE, Connection, store_unavailable
 from kit.values.errors import Conflict, FlorinError, KeyReused
 
 C = TypeVar("C")
@@ -320,13 +314,4 @@ def _lost_the_race(error: Exception) -> bool:
     return (
         isinstance(error, psycopg.errors.UniqueViolation)
         and error.diag.constraint_name == "idempotency_keys_pkey"
-    )
-
-
-async def prune(database: Database) -> int:
-    """Delete keys whose time is over and return how many they were."""
-    return await delete_in_chunks(
-        database,
-        "DELETE FROM idempotency_keys WHERE (principal, method, key) IN (SELECT principal, method, key"
-        " FROM idempotency_keys WHERE expires_at <= now() ORDER BY expires_at LIMIT %s)",
     )

@@ -29,7 +29,7 @@ from kit.rpc.validation import validate
 from kit.values.errors import Internal
 from kit.values.ids import new_id
 from kit.values.redaction import contains_card_number
-from kit.values.trail import Trail
+from kit.values.trail import Trail, traceparent_of
 
 log = structlog.get_logger(__name__)
 
@@ -152,7 +152,7 @@ def _called(method: str, context: Context) -> Call:
     correlation_id = metadata.get("x-correlation-id", "")
     if not correlation_id or contains_card_number(correlation_id):
         correlation_id = new_id("cor")
-    trail = Trail(correlation_id, metadata.get("traceparent", ""))
+    trail = Trail(correlation_id, traceparent_of(metadata.get("traceparent", "")))
     call = Call(method, metadata, trail, caller=caller_of(metadata))
     enter(call)
     return call

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
 
-from kit.messaging import inbox
 from kit.messaging.outbox import Outbox
-from kit.rpc import idempotency
+from kit.store import partitions
 from kit.store.database import Database
 from kit.values.schedule import Schedule
 
@@ -21,18 +20,24 @@ RESEND_DUE: Final = Schedule("outbox.resend", every_s=1.0)
 # What was owed for a week is put aside; nobody waits for that any more.
 PARK_OLD: Final = Schedule("outbox.park", every_s=60.0)
 
-# Memories of events and keys that are too old to come again, some thousand at a time; after a long absence
-# there are many thousands.
-PRUNE_INBOX: Final = Schedule("inbox.prune", every_s=10.0, within_s=60.0)
-PRUNE_KEYS: Final = Schedule("idempotency_keys.prune", every_s=10.0, within_s=60.0)
+# Partitions are made a week ahead, so this may fail for as long.
+MAKE_PARTITIONS: Final = Schedule("partitions.make", every_s=600.0, within_s=60.0)
+
+# Old partitions are dropped, and the rows of tables without any deleted, some thousand at a time: often, so
+# that what goes at once is about what came since. After a long absence that is much.
+LET_GO: Final = Schedule("retention.let_go", every_s=30.0, within_s=60.0)
 
 Every = Callable[[Schedule, Callable[[], Awaitable[object]]], None]
 
 
-def of_every_context(every: Every, database: Database, outbox: Outbox) -> None:
-    """Register what keeps a context's messages small and moving."""
+def of_every_context(every: Every, database: Database, outbox: Outbox, kept_days: Mapping[str, int]) -> None:
+    """Register what keeps a context's messages moving and its tables small.
+
+    Args:
+        kept_days: by table: how long its rows stay.
+    """
     every(FORGET_CONFIRMED, outbox.forget_confirmed)
     every(RESEND_DUE, outbox.resend_due)
     every(PARK_OLD, outbox.park_old)
-    every(PRUNE_INBOX, partial(inbox.prune, database))
-    every(PRUNE_KEYS, partial(idempotency.prune, database))
+    every(MAKE_PARTITIONS, partial(partitions.make_ahead, database))
+    every(LET_GO, partial(partitions.let_go, database, kept_days))

@@ -63,6 +63,7 @@ class Runtime:
         pump: what events go through, once the context has said what it consumes.
         scope: makes what the use cases of one step are given.
         pulses: of its pump, its gatherers and what it does again and again, by name.
+        kept_days: by table: how long its rows stay; see `kit/store/partitions.py`.
     """
 
     def __init__(
@@ -107,6 +108,11 @@ class Runtime:
         self._workers: dict[str, Callable[[], Awaitable[None]]] = {}
         self.gatherers: dict[str, Gatherer[Any, Any]] = {}
         self.pulses: dict[str, Pulse] = {}
+        self.kept_days = {
+            "inbox": settings.inbox_days,
+            "dead_letters": settings.dead_letter_days,
+            "idempotency_keys": 0,  # Each says itself until when.
+        }
         self._tasks: list[asyncio.Task[None]] = []
 
     # What a context registers.
@@ -177,6 +183,10 @@ class Runtime:
 
         self.worker(schedule.name, repeat)
 
+    def keep(self, table: str, *, days: int) -> None:
+        """Let go of a table's rows after so many days; its revision has said that they may go."""
+        self.kept_days[table] = days
+
     def serve(self, name: str, register: Callable[[Any, Any], None], implementation: object) -> None:
         """Answer the RPCs of a gRPC service: its full name and the generated `add_…_to_server`."""
         self.servicers.append(Servicer(name, register, implementation))
@@ -188,7 +198,7 @@ class Runtime:
         await self.database.open()
         await self.bus.open()
         await self.bus.on_confirm(self.outbox.confirm)
-        of_every_context(self.every, self.database, self.outbox)
+        of_every_context(self.every, self.database, self.outbox, self.kept_days)
         for gatherer in self.gatherers.values():
             gatherer.start()
 

@@ -101,6 +101,11 @@ class ContextSettings(BusSettings):
     # How long an event batch of a busy context fills: longer is cheaper, shorter is faster.
     event_linger_ms: int = Field(default=40, ge=0, le=1_000)
 
+    # Days that an event which was acted on is known: longer than it can be sent again, which is seven.
+    inbox_days: int = Field(default=8, ge=8, le=365)
+    # Days that a dead letter stays once a person has decided it; until then it stays anyway.
+    dead_letter_days: int = Field(default=90, ge=8, le=3_650)
+
 
 def read(kind: type[S], name: str) -> S:
     """Return settings from the environment: what names the context or process comes before what names none.

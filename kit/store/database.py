@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 import stamina
@@ -101,21 +101,6 @@ _PATIENCE_S: Final = 30.0
 
 async def _configure(connection: BoundedConnection) -> None:
     connection.adapters.register_dumper(list, ArrayDumper)
-
-
-# Short enough to hold nobody up, long enough to be worth a commit.
-_CHUNK_ROWS: Final = 5_000
-
-
-async def delete_in_chunks(database: Database, statement: LiteralString, *parameters: object) -> int:
-    """Run a DELETE whose last parameter is its LIMIT until nothing is left; return how many rows went."""
-    deleted = 0
-    while True:
-        async with database.patient() as connection:
-            cursor = await connection.execute(statement, (*parameters, _CHUNK_ROWS))
-        deleted += cursor.rowcount
-        if cursor.rowcount < _CHUNK_ROWS:
-            return deleted
 
 
 class Database:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
+
+# W3C trace-context, §3.2: version, trace id, parent id and flags; neither id may be all zeros.
+_TRACEPARENT: Final = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII
+)
+
+
+def traceparent_of(text: str) -> str:
+    """Return a `traceparent` that came from outside; nothing if it is none."""
+    return text if _TRACEPARENT.fullmatch(text) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +31,10 @@ class Trail:
     @property
     def sampled(self) -> bool:
         """Whether spans of this trail are recorded (W3C trace-context, the last bit of the flags)."""
-        return self.traceparent.endswith("1")
+        return self.traceparent[-1:] in {"1", "3", "5", "7", "9", "b", "d", "f"}
 
     @property
     def trace_id(self) -> str:
         """The trace id, 32 hexadecimal digits; empty if there is no trace."""
-        return self.traceparent[3:35]
+        # What was stored before it was looked at at the door may be no traceparent.
+        return traceparent_of(self.traceparent)[3:35]

@@ -53,6 +53,9 @@ class Ledger(Protocol):
     async def close_stretch(self, max_entries: int) -> int:
         """Close at most so many entries and return how many they were."""
 
+    async def unsealed_s(self) -> float:
+        """Return how long the oldest journal without a seal has been waiting; 0 if there is none."""
+
     async def open_halts(self) -> list[str]:
         """Return why posting is halted; usually nothing."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kit.values.errors import FlorinError, InvalidRequest
 from ledger_svc.application.ports import PostTogether
-from ledger_svc.domain.journal import MAX_JOURNALS, Journal, Posting
+from ledger_svc.domain.journal import MAX_BATCH_ENTRIES, MAX_JOURNALS, Journal, Posting
 
 Request = Sequence[Journal]
 
@@ -16,8 +16,8 @@ async def post_requests(
 ) -> list[list[Posting] | Exception]:
     """Return the postings of each request, or why it failed as a whole; in order.
 
-    Requests share transactions of at most `MAX_JOURNALS`. Where one of them makes a transaction fail, each is
-    posted on its own, so that a neighbour never pays for it.
+    Requests share transactions of at most `MAX_JOURNALS` and `MAX_BATCH_ENTRIES`. Where one of them makes a
+    transaction fail, each is posted on its own, so that a neighbour never pays for it.
     """
     outcomes: list[list[Posting] | Exception] = []
     for group in _groups(requests):
@@ -27,13 +27,15 @@ async def post_requests(
 
 def _groups(requests: Sequence[Request]) -> list[list[Request]]:
     groups: list[list[Request]] = []
-    room = 0
+    room, entries_room = 0, 0
     for request in requests:
-        if len(request) > room:
+        entries = sum(len(journal.entries) for journal in request)
+        if len(request) > room or entries > entries_room:
             groups.append([])
-            room = MAX_JOURNALS
+            room, entries_room = MAX_JOURNALS, MAX_BATCH_ENTRIES
         groups[-1].append(request)
         room -= len(request)
+        entries_room -= entries
     return groups
 
 

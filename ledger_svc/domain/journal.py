@@ -15,6 +15,9 @@ JournalId = NewType("JournalId", str)
 MAX_JOURNALS: Final = 1_000
 MAX_ENTRIES: Final = 1_000
 
+# Of all journals of one posting: a transaction is sealed as a whole, in a stretch of five times as many.
+MAX_BATCH_ENTRIES: Final = 10_000
+
 # Far above any payment, and small enough that nine thousand of them still fit into 64 bits.
 MAX_ENTRY_AMOUNT: Final = 10**15
 

@@ -16,6 +16,7 @@ from kit.values.reasons import FIELD_INVALID
 from ledger_svc.application.ports import Balance
 from ledger_svc.domain.accounts import AccountCode
 from ledger_svc.domain.journal import (
+    MAX_BATCH_ENTRIES,
     MAX_ENTRIES,
     MAX_ENTRY_AMOUNT,
     Entry,
@@ -38,6 +39,8 @@ def journals_of(messages: Sequence[ledger_pb2.Journal], new_id: NewId, clock: Cl
     problems = [
         problem for position, message in enumerate(messages) for problem in _problems(position, message)
     ]
+    if sum(len(message.entries) for message in messages) > MAX_BATCH_ENTRIES:
+        problems.append(FieldProblem("journals", f"must have at most {MAX_BATCH_ENTRIES:,} entries together"))
     if problems:
         text = "; ".join(f"{p.field}: {p.problem}" for p in problems[:5])
         raise InvalidRequest(FIELD_INVALID, text, fields=tuple(problems))

@@ -137,6 +137,7 @@ class Move:
     """
 
     delivery_id: str
+    order_id: str
     attempt: int
     to: Status
     error: str = ""
@@ -165,13 +166,13 @@ def after_attempt(delivery: Delivery, answer: Answer) -> Move:
         IllegalMove: it had ended already.
     """
     if isinstance(answer, Taken):
-        move = Move(delivery.id, delivery.attempts, Status.SENT)
+        move = Move(delivery.id, delivery.order_id, delivery.attempts, Status.SENT)
     else:
         error = answer.error[:_MAX_ERROR_LENGTH]
         if answer.for_good or delivery.attempts >= MAX_ATTEMPTS:
-            move = Move(delivery.id, delivery.attempts, Status.FAILED, error)
+            move = Move(delivery.id, delivery.order_id, delivery.attempts, Status.FAILED, error)
         else:
             pause_s = RETRY_PAUSES_S[delivery.attempts - 1]
-            move = Move(delivery.id, delivery.attempts, Status.PENDING, error, pause_s)
+            move = Move(delivery.id, delivery.order_id, delivery.attempts, Status.PENDING, error, pause_s)
     check_move(delivery.status, move.to)
     return move

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import count
 
+import psycopg
+
 from kit.store import migrations
 from kit.store.connection import ROLE_SETTINGS
 from tests.support.stores import Postgres
@@ -75,7 +77,11 @@ class ServiceDatabases:
             f"CREATE DATABASE {name} OWNER {name}_owner",
             *_role_settings(name),
         )
-        return self._database(name)
+        database = self._database(name)
+        # As the runner has it. A clone's functions run as the template's owner, who may make tables there.
+        with psycopg.connect(database.superuser_url) as connection:
+            connection.execute(f"ALTER SCHEMA public OWNER TO {name}_owner".encode())
+        return database
 
     def _database(self, name: str) -> ServiceDatabase:
         return ServiceDatabase(

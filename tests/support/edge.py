@@ -267,7 +267,8 @@ async def breaking(service: Endpoint) -> AsyncIterator[Endpoint]:
 
         door = await asyncio.start_server(connect, "127.0.0.1")
         try:
-            yield Endpoint(*door.sockets[0].getsockname(), service.health_port)
+            host, port = door.sockets[0].getsockname()
+            yield Endpoint(host, port, service.health_port)
         finally:
             door.close()
             for writer in writers:

@@ -144,6 +144,7 @@ def test_settings_come_from_the_environment(tmp_path: Path) -> None:
     [assignment] = json.loads(settings.endpoints_path("order_svc").read_text())["resources"]
     [order] = assignment["endpoints"][0]["lb_endpoints"]
     assert order["endpoint"]["health_check_config"] == {"port_value": 15061}
+    clusters = {each["name"]: each for each in bootstrap(settings)["static_resources"]["clusters"]}
     assert clusters["order_svc"]["circuit_breakers"]["thresholds"][0]["max_requests"] == 7
     assert connection(bootstrap(settings))["tracing"]["random_sampling"]["value"] == 1.0
 

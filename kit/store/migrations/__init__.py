@@ -9,10 +9,12 @@ Tables are made and changed by revisions. Each is a folder, e.g. `order_svc/migr
   query for what is wrong afterwards. No row is the proof.
 
 A revision that was released stays as it is. The messaging tables, which every service has, have revisions of
-their own beside this file; the first of a service follows the first of those.
+their own beside this file; the first of a service follows the first of those. One that needs a later one of
+those begins with its name, without the number: `-- Needs: retention`.
 
-Functions are no part of revisions: `<service>/migrations/functions/` has each once, in a file of its name and
-with who may call it, and all are made again after the revisions. So a revision calls none of them, and one
+Functions are no part of revisions: `<service>/migrations/functions/`, and the folder of that name beside this
+file, have each once, in a file of its name and with who may call it, and all are made again after the
+revisions. So a revision calls none of them, and one
 that changes a function's arguments or result drops it first; its file makes it anew. A trigger is made with
 its table, on a function that is only declared there.
 
@@ -41,6 +43,8 @@ _LOCK: Final = 4711
 _HERE: Final = Path(__file__).parent
 
 NEWEST: Final = "heads"
+
+_NEEDS: Final = "-- Needs: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +85,19 @@ def upgrade(package: str, url: str, to: str = NEWEST) -> None:
         if to == NEWEST:
             for function in functions(package):
                 run(function, connection)
+            # A table that is partitioned by time begins with the partitions of its first days.
+            connection.exec_driver_sql("SELECT make_partitions()")
 
 
 def revisions(package: str) -> list[Revision]:
     """Return what a service's database is made of: the kit's revisions, then its own, oldest first."""
-    kit = list(_line(_HERE, prefix="kit_"))
-    own = list(_line(_folder(package), needs=kit[0].id))
-    return [*kit, *own]
+    kit = list(_line(_HERE, [], prefix="kit_"))
+    return [*kit, *_line(_folder(package), kit)]
 
 
 def functions(package: str) -> Sequence[Path]:
-    """Return the files of a service's functions."""
-    return sorted(_folder(package).glob("functions/*.sql"))
+    """Return the files of a service's functions: those that all have, then its own."""
+    return [file for folder in (_HERE, _folder(package)) for file in sorted(folder.glob("functions/*.sql"))]
 
 
 def run(file: Path, connection: sqlalchemy.Connection) -> None:
@@ -104,15 +109,29 @@ def _folder(package: str) -> Path:
     return Path(str(files(package))) / "migrations"
 
 
-def _line(parent: Path, *, prefix: str = "", needs: str | None = None) -> Iterator[Revision]:
-    """Yield the revisions in one folder, each following the one before."""
+def _line(parent: Path, others: Sequence[Revision], *, prefix: str = "") -> Iterator[Revision]:
+    """Yield the revisions in one folder, each following the one before.
+
+    Args:
+        others: the line that is needed: its first by our first, the one that it names by any other.
+    """
     before = None
     for number, folder in enumerate(sorted(parent.glob("[0-9]*_*")), start=1):
         if not folder.name.startswith(f"{number:04}_"):
             raise ValueError(f"{folder}: revisions count from 0001 by one, so this should be {number:04}_…")
-        revision = Revision(f"{prefix}{number:04}", folder, before, needs if before is None else None)
+        revision = Revision(
+            f"{prefix}{number:04}", folder, before, _needed(folder, others, is_first=not before)
+        )
         before = revision.id
         yield revision
+
+
+def _needed(folder: Path, others: Sequence[Revision], *, is_first: bool) -> str | None:
+    first_line, _, _ = (folder / "up.sql").read_text().partition("\n")
+    if first_line.startswith(_NEEDS):
+        name = first_line.removeprefix(_NEEDS)
+        return next(other.id for other in others if other.folder.name[5:] == name)
+    return others[0].id if others and is_first else None
 
 
 def _script(revision: Revision) -> Script:

@@ -26,6 +26,13 @@ _POST: Final = (
     " %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::integer[], %b::text[], %b::bigint[])"
 )
 
+_UNSEALED: Final = """
+SELECT extract(epoch FROM now() - recorded_at)::float8 FROM journals
+WHERE txid >= coalesce(
+    (SELECT to_txid FROM seals WHERE shard = 'journals' ORDER BY from_txid DESC LIMIT 1), '0')
+ORDER BY txid LIMIT 1
+"""
+
 
 class PostgresBooks:
     """The books inside one transaction."""
@@ -81,11 +88,18 @@ class PostgresLedger:
 
     async def close_stretch(self, max_entries: int) -> int:
         """Close at most so many entries and return how many they were."""
-        async with self._database.patient() as connection:
+        # A transaction from before they were bounded, of a million entries, is closed as a whole.
+        async with self._database.patient(statement_s=60.0) as connection:
             cursor = await connection.execute("SELECT close_books(%s)", (max_entries,))
             row = await cursor.fetchone()
         assert row is not None, "a function returns a row"
         return int(row[0])
+
+    async def unsealed_s(self) -> float:
+        """Return how long the oldest journal without a seal has been waiting; 0 if there is none."""
+        async with self._database.connection() as connection:
+            row = await (await connection.execute(_UNSEALED)).fetchone()
+        return 0.0 if row is None else float(row[0])
 
     async def open_halts(self) -> list[str]:
         """Return why posting is halted; usually nothing."""

@@ -4,13 +4,18 @@ CREATE OR REPLACE FUNCTION next_horizon(since xid8, max_entries integer) RETURNS
 SET search_path = public, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
-    horizon xid8 := pg_snapshot_xmin(pg_current_snapshot());
+    horizon constant xid8 := pg_snapshot_xmin(pg_current_snapshot());
+    first xid8;
     bounded xid8;
 BEGIN
+    SELECT txid INTO first FROM entries WHERE txid >= since AND txid < horizon ORDER BY txid, seq LIMIT 1;
     SELECT txid INTO bounded FROM entries WHERE txid >= since AND txid < horizon
         ORDER BY txid, seq OFFSET max_entries LIMIT 1;
-    -- A single transaction is never divided.
-    RETURN CASE WHEN bounded > since THEN bounded ELSE horizon END;
+    -- A single transaction is never divided: if the first is too large, it is a stretch by itself.
+    IF bounded = first THEN
+        SELECT txid INTO bounded FROM entries WHERE txid > first AND txid < horizon ORDER BY txid, seq LIMIT 1;
+    END IF;
+    RETURN coalesce(bounded, horizon);
 END
 $$;
 

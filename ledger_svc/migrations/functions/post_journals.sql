@@ -1,5 +1,6 @@
 -- The only way to write the books. Set-based: what a statement costs is shared by the whole batch.
--- Posts up to 1,000 journals; entries are given flat, each with the position (from 1) of its journal.
+-- Posts up to 1,000 journals with up to 10,000 entries; these are given flat, each with the position (from 1) of
+-- its journal.
 -- Answers each journal in order: POSTED, POSTED_BEFORE (with the id of the first), or why it was refused.
 CREATE OR REPLACE FUNCTION post_journals(
     journal_ids text[], business_keys text[], kinds text[], refs text[], order_ids text[],
@@ -21,6 +22,8 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state';
     ELSIF cardinality(journal_ids) > 1000 THEN
         RAISE EXCEPTION 'a batch has at most 1,000 journals' USING ERRCODE = 'program_limit_exceeded';
+    ELSIF cardinality(entry_journals) > 10000 THEN
+        RAISE EXCEPTION 'a batch has at most 10,000 entries' USING ERRCODE = 'program_limit_exceeded';
     END IF;
 
     judged := judge_journals(

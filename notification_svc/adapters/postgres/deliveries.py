@@ -7,10 +7,22 @@ from datetime import timedelta
 from typing import Any, Final
 
 import orjson
+import structlog
 
 from kit.store.database import Connection, Database
 from kit.values.trail import Trail
-from notification_svc.domain.delivery import Delivery, Facts, Line, Move, Status, Template
+from notification_svc.domain.delivery import (
+    Delivery,
+    Facts,
+    Line,
+    Move,
+    Refused,
+    Status,
+    Template,
+    after_attempt,
+)
+
+log = structlog.get_logger(__name__)
 
 # How long a claim holds: longer than the slowest batch takes, so that nothing is sent twice only because a
 # mail server is slow; short enough that what a dead process had claimed still arrives soon.
@@ -36,24 +48,30 @@ RETURNING id
 
 _CLAIM_SQL: Final = f"""
 UPDATE deliveries SET attempts = attempts + 1, due_at = now() + %s
-WHERE id IN (
-    SELECT id FROM deliveries WHERE status = 'PENDING' AND due_at <= now() AND id <> ALL (%s)
+WHERE (order_id, template, channel) IN (
+    SELECT order_id, template, channel FROM deliveries
+    WHERE status = 'PENDING' AND due_at <= now() AND id <> ALL (%s)
     ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED
 )
 RETURNING {_COLUMNS}
 """
 
 # What was taken is SENT whoever says so. A failure counts only if nobody has begun another attempt since.
+# The first and last order leave the partitions alone that hold none of them.
 _MOVE_SQL: Final = """
 UPDATE deliveries AS d SET
     status = m.status,
     last_error = m.error,
     sent_at = CASE WHEN m.status = 'SENT' THEN now() END,
     due_at = now() + make_interval(secs => m.pause_s)
-FROM unnest(%s::text[], %s::int[], %s::text[], %s::text[], %s::float8[])
-    AS m (id, attempt, status, error, pause_s)
-WHERE d.id = m.id AND d.status = 'PENDING' AND (m.status = 'SENT' OR d.attempts = m.attempt)
+FROM unnest(%s::text[], %s::text[], %s::int[], %s::text[], %s::text[], %s::float8[])
+    AS m (id, order_id, attempt, status, error, pause_s)
+WHERE d.order_id = m.order_id AND d.id = m.id AND d.order_id BETWEEN %s AND %s
+    AND d.status = 'PENDING' AND (m.status = 'SENT' OR d.attempts = m.attempt)
 """
+
+
+_NO_FACTS: Final = Facts(merchant_id="", amount=0, tax_amount=0, currency="")
 
 
 class PostgresRequests:
@@ -98,20 +116,36 @@ class PostgresDeliveries:
         """Claim due deliveries for `LEASE` and return them; not those that the caller is still at work on."""
         async with self._database.connection() as connection:
             cursor = await connection.execute(_CLAIM_SQL, (LEASE, list(but_not), limit))
-            return [_delivery(row) for row in await cursor.fetchall()]
+            rows = await cursor.fetchall()
+        readable: list[Delivery] = []
+        unreadable: list[Move] = []
+        for delivery, problem in map(_delivery, rows):
+            if problem:
+                unreadable.append(after_attempt(delivery, Refused(problem, for_good=False)))
+            else:
+                readable.append(delivery)
+        if unreadable:
+            # Another version may have written them, and may read them at their next attempt.
+            ids = [move.delivery_id for move in unreadable]
+            log.error("deliveries.unreadable", ids=ids, error=unreadable[0].error)
+            await self.move(unreadable)
+        return readable
 
     async def move(self, moves: Sequence[Move]) -> None:
         """Note what attempts have made of deliveries."""
-        ordered = sorted(moves, key=lambda move: move.delivery_id)
+        ordered = sorted(moves, key=lambda move: (move.order_id, move.delivery_id))
         async with self._database.connection() as connection:
             await connection.execute(
                 _MOVE_SQL,
                 (
                     [move.delivery_id for move in ordered],
+                    [move.order_id for move in ordered],
                     [move.attempt for move in ordered],
                     [move.to.value for move in ordered],
                     [move.error for move in ordered],
                     [move.pause_s for move in ordered],
+                    ordered[0].order_id,
+                    ordered[-1].order_id,
                 ),
             )
 
@@ -122,29 +156,34 @@ class PostgresDeliveries:
                 f"SELECT {_COLUMNS} FROM deliveries WHERE order_id = %s ORDER BY requested_at, id",
                 (order_id,),
             )
-            return [_delivery(row) for row in await cursor.fetchall()]
+            # What became of a delivery can be told even if what it was to say cannot be read.
+            return [delivery for delivery, _ in map(_delivery, await cursor.fetchall())]
 
 
 def _facts_text(facts: Facts) -> str:
     return orjson.dumps(facts).decode()
 
 
-def _delivery(row: Sequence[Any]) -> Delivery:
-    (id_, order_id, channel, template, recipient, facts, correlation_id, traceparent, status, attempts) = row[
-        :10
-    ]
-    lines = tuple([Line(**line) for line in facts.pop("lines")])
-    return Delivery(
+def _delivery(row: Sequence[Any]) -> tuple[Delivery, str]:
+    """Return the delivery of a row; without its facts, and with the reason, if they cannot be read."""
+    id_, order_id, channel, template, recipient, document, correlation_id, traceparent, status = row[:9]
+    facts, problem = _NO_FACTS, ""
+    try:
+        facts = Facts(**{**document, "lines": tuple([Line(**line) for line in document["lines"]])})
+    except (KeyError, TypeError) as error:
+        problem = f"not readable: {error!r}"
+    delivery = Delivery(
         id=id_,
         order_id=order_id,
         channel=channel,
         template=Template(template),
         recipient=recipient,
-        facts=Facts(**facts, lines=lines),
+        facts=facts,
         trail=Trail(correlation_id, traceparent),
         status=Status(status),
-        attempts=attempts,
+        attempts=row[9],
         last_error=row[10],
         requested_at=row[11],
         sent_at=row[12],
     )
+    return delivery, problem

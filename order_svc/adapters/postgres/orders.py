@@ -56,11 +56,44 @@ SELECT count(*) FROM (
 """
 
 _RECORD: Final = """
-INSERT INTO timeline (order_id, event_id, at, service, step, detail, trace_id)
+INSERT INTO timeline (order_id, event, at, service, step, detail, trace_id)
 SELECT * FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::text[], %s::text[],
-    %s::text[])
+    %s::uuid[])
 ON CONFLICT DO NOTHING
 """
+
+_TIMELINE: Final = """
+SELECT order_id, event, at, service, step, detail, coalesce(replace(trace_id::text, '-', ''), '')
+FROM timeline WHERE order_id = %s ORDER BY at, event
+"""
+
+# The newest orders of each status, of which the newest are taken: an index leads to each of them, and none to
+# the newest of several statuses at once. The status is written out, because a plan that is kept for any
+# status could not use the index that leaves the frequent one out.
+_PAGE_OF_STATUS: Final = (
+    "(SELECT id FROM orders WHERE {where} AND status = '{status}' ORDER BY id DESC LIMIT %(size)s)"
+)
+
+
+# How what follows the order's id begins where a step is called after its order.
+_OF_THE_ORDER: Final = ("", ":")
+
+
+def _page_sql(where: str, wanted: OrderFilter) -> bytes:
+    """Return the statement for a page of the orders that `where` and the status describe."""
+    everything = wanted.status is None and wanted.merchant_id is None and wanted.customer_id is None
+    if everything:
+        newest = f"SELECT id FROM orders WHERE {where} ORDER BY id DESC LIMIT %(size)s"
+    else:
+        statuses = [wanted.status] if wanted.status else list(Status)
+        newest = " UNION ALL ".join(
+            _PAGE_OF_STATUS.format(where=where, status=status.value) for status in statuses
+        )
+    return (
+        f"SELECT {_COLUMNS} FROM orders"
+        f" WHERE id = ANY (ARRAY(SELECT id FROM ({newest}) AS newest ORDER BY id DESC LIMIT %(size)s))"
+        " ORDER BY id DESC"
+    ).encode()
 
 
 def _lines_json(lines: Sequence[PricedLine]) -> str:
@@ -169,12 +202,13 @@ class PostgresOrders:
             _RECORD,
             (
                 [s.order_id for s in steps],
-                [s.event_id for s in steps],
+                # A step of the order itself is called after it; what is the same need not be there twice.
+                [s.event_id.removeprefix(s.order_id) for s in steps],
                 [s.at for s in steps],
                 [s.service for s in steps],
                 [s.step for s in steps],
                 [s.detail for s in steps],
-                [s.trace_id for s in steps],
+                [s.trace_id or None for s in steps],
             ),
         )
 
@@ -203,17 +237,15 @@ class PostgresOrderReader:
         conditions = {
             "customer_id = %(customer)s": wanted.customer_id,
             "merchant_id = %(merchant)s": wanted.merchant_id,
-            "status = %(status)s": wanted.status,
             "id < %(before)s": before_id or None,
         }
         where = " AND ".join(sql for sql, value in conditions.items() if value is not None) or "true"
         async with self._database.connection() as connection:
             cursor = await connection.execute(
-                f"SELECT {_COLUMNS} FROM orders WHERE {where} ORDER BY id DESC LIMIT %(size)s",
+                _page_sql(where, wanted),
                 {
                     "customer": wanted.customer_id,
                     "merchant": wanted.merchant_id,
-                    "status": wanted.status.value if wanted.status else None,
                     "before": before_id,
                     "size": size,
                 },
@@ -223,12 +255,11 @@ class PostgresOrderReader:
     async def timeline(self, order_id: str) -> list[TimelineStep]:
         """Return the steps of one order, oldest first."""
         async with self._database.connection() as connection:
-            cursor = await connection.execute(
-                "SELECT order_id, event_id, at, service, step, detail, trace_id FROM timeline"
-                " WHERE order_id = %s ORDER BY at, event_id",
-                (order_id,),
-            )
-            return [TimelineStep(*row) for row in await cursor.fetchall()]
+            cursor = await connection.execute(_TIMELINE, (order_id,))
+            return [
+                TimelineStep(id_, id_ + event if event[:1] in _OF_THE_ORDER else event, *rest)
+                for id_, event, *rest in await cursor.fetchall()
+            ]
 
     async def count_open(self, since: datetime, at_most: int) -> int:
         """Return how many orders are PROCESSING that were placed since then, or `at_most`.

@@ -11,9 +11,9 @@ from florin.order.v1.order_pb2 import Order
 from redis import Redis
 
 from kit.messaging.step import Step
-from kit.rpc import idempotency
 from kit.rpc.idempotency import Answer, IdempotentBatch, Keyed, ReplayCache, RequestKey
 from kit.runtime.context import Runtime
+from kit.store import partitions
 from kit.store.batch import Gatherer
 from kit.values.errors import FlorinError, IllegalMove, KeyReused, Unavailable
 from kit.values.reasons import ILLEGAL_STATE
@@ -143,9 +143,11 @@ async def test_a_key_whose_time_is_over_is_free_again(runtime: Runtime) -> None:
 async def test_keys_whose_time_is_over_are_forgotten_in_the_background(runtime: Runtime) -> None:
     shop = Shop(runtime, "redis://127.0.0.1:1/0")
     await shop.one(keyed("k1", "ord_1"))
-    assert await idempotency.prune(runtime.database) == 0
+    await partitions.let_go(runtime.database, runtime.kept_days)
+    assert await rows(runtime, "SELECT count(*) FROM idempotency_keys") == [(1,)]
     await expire_all_keys(runtime)
-    assert await idempotency.prune(runtime.database) == 1
+    await partitions.let_go(runtime.database, runtime.kept_days)
+    assert await rows(runtime, "SELECT count(*) FROM idempotency_keys") == [(0,)]
 
 
 async def expire_all_keys(runtime: Runtime) -> None:

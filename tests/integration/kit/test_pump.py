@@ -10,7 +10,6 @@ import psycopg
 import pytest
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 
-from kit.messaging import inbox
 from kit.messaging.bus import Envelope
 from kit.messaging.events import Aggregate, NewEvent, Received
 from kit.messaging.outbox import RESEND_PAUSES
@@ -325,7 +324,13 @@ async def test_a_real_serialisation_failure_is_retried_until_both_transactions_h
     assert await rows(runtime, "SELECT times FROM effects") == [(3,)]
 
 
-async def test_an_old_inbox_is_forgotten_and_a_young_one_kept(shop: Scenario[Step]) -> None:
-    await shop.given(completed("ord_1"), completed("ord_2"))
-    assert await inbox.prune(shop.runtime.database) == 0
-    assert await inbox.prune(shop.runtime.database, keep_days=-1) == 2
+async def test_a_traceparent_that_is_none_is_dropped_at_the_door(runtime: RecordingRuntime) -> None:
+    seen: list[Trail] = []
+
+    async def note(step: Step, events: Sequence[Received[OrderCompleted]]) -> list[NewEvent]:
+        seen.extend(event.trail for event in events)
+        return []
+
+    shop = Scenario(runtime, pump_of(runtime, {OrderCompleted: note}, itself))
+    await shop.given(envelope_of(OrderCompleted(order_id="ord_1"), trail=Trail("cor_1", "garbage")))
+    assert seen == [Trail("cor_1", "")]

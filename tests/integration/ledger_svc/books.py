@@ -65,7 +65,7 @@ class Ledger:
 
     async def close(self) -> int:
         """Close the books as the background worker does."""
-        return await close_books(self.ledger.close_stretch, self.ledger.open_halts)
+        return await close_books(self.ledger.close_stretch, self.ledger.unsealed_s, self.ledger.open_halts)
 
     async def problems(self) -> list[tuple[str, str]]:
         """Return (shard, problem) of each seal that does not fit."""

@@ -6,8 +6,10 @@ import asyncio
 import random
 
 import psycopg
+from structlog.testing import capture_logs
 
 from ledger_svc.domain.journal import Code
+from ledger_svc.proof import UNSEALED
 from tests.integration.ledger_svc.books import Ledger, transfer
 
 SHOP = "merchant:mer_1:EUR"
@@ -86,6 +88,43 @@ async def test_a_backlog_is_closed_in_bounded_stretches_of_whole_transactions(le
     # 20 entries per transaction; the third would go over 50.
     assert [await ledger.ledger.close_stretch(50) for _ in range(4)] == [40, 40, 40, 0]
     assert await ledger.problems() == []
+
+
+async def test_a_transaction_larger_than_a_stretch_is_closed_as_a_whole(ledger: Ledger) -> None:
+    await ledger.post(transfer("card:cus_1:EUR", SHOP, 1))
+    assert await ledger.ledger.close_stretch(5) == 2
+    for size in (10, 1, 10):
+        await ledger.post(*(transfer("card:cus_1:EUR", SHOP, 1) for _ in range(size)))
+    # Somebody else's transaction in between, so that the large one is not the first that there may be.
+    closed = [await ledger.ledger.close_stretch(5) for _ in range(4)]
+    assert closed == [20, 2, 20, 0]
+    assert await ledger.problems() == []
+
+
+async def test_it_is_told_how_long_the_oldest_journal_waits_for_its_seal(ledger: Ledger) -> None:
+    assert await ledger.ledger.unsealed_s() == 0
+    await ledger.post(transfer("card:cus_1:EUR", SHOP, 1))
+    await ledger.close()
+    assert await ledger.ledger.unsealed_s() == 0
+    slow = await psycopg.AsyncConnection.connect(ledger.urls.superuser_url)
+    try:
+        # It keeps everybody's horizon where it is.
+        await slow.execute("SELECT pg_current_xact_id()")
+        await ledger.post(transfer("card:cus_1:EUR", SHOP, 1))
+        await ledger.behind_its_back(
+            "UPDATE journals SET recorded_at = recorded_at - interval '2 minutes'"
+            " WHERE txid = (SELECT max(txid) FROM journals)"
+        )
+        with capture_logs() as logs:
+            await ledger.close()
+        assert [(line["event"], line["log_level"]) for line in logs] == [("books.not_closed", "error")]
+        assert await ledger.ledger.unsealed_s() > 100
+        [(count, waiting_s)] = await ledger.rows(ledger.urls.url, UNSEALED)
+        assert (count, waiting_s > 100) == (1, True)
+    finally:
+        await slow.close()
+    await ledger.close()
+    assert await ledger.ledger.unsealed_s() == 0
 
 
 async def test_posting_stops_when_the_books_do_not_sum_to_zero(ledger: Ledger) -> None:

@@ -120,3 +120,15 @@ async def test_a_journal_that_cannot_be_answered_is_refused_with_its_fields(
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "journals[0].business_key" in (refused.value.details() or "")
     assert "journals[0].entries" in (refused.value.details() or "")
+
+
+async def test_a_call_is_bounded_in_all_its_entries(
+    stub: ledger_service_pb2_grpc.LedgerServiceAsyncStub,
+) -> None:
+    large = message("evt_1")
+    large.entries.extend([large.entries[0]] * 998)
+    journals = [large] * 11
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.PostJournals(ledger_service_pb2.PostJournalsRequest(journals=journals), metadata=OPS)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "10,000 entries together" in str(refused.value.details())

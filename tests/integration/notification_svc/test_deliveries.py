@@ -141,6 +141,29 @@ async def test_two_processes_never_claim_the_same_delivery(service: Notifier) ->
     assert len(claimed) == len(set(claimed)) == 60
 
 
+@pytest.mark.parametrize("facts", ['{"lines": []}', '{"lines": [{}]}', "[]", '{"unknown": 1, "lines": []}'])
+async def test_a_delivery_that_cannot_be_read_fails_alone_and_is_seen(service: Notifier, facts: str) -> None:
+    await service.scenario.given(*orders(3))
+    survivor = service.restarted()
+    async with service.runtime.database.connection() as connection:
+        await connection.execute("UPDATE deliveries SET facts = %s WHERE order_id = 'ord_001'", (facts,))
+    await survivor.make_due()
+    assert await survivor.sender.claim_due() == 2
+    await survivor.send_waiting()
+    assert [status for _, status, *_ in await survivor.states()] == ["SENT", "PENDING", "SENT"]
+    [unread] = await survivor.deliveries.of_order("ord_001")
+    assert unread.last_error.startswith("not readable")
+    assert await survivor.sender.claim_due() == 0, "it waits for its next attempt"
+
+    async with service.runtime.database.connection() as connection:
+        await connection.execute(
+            "UPDATE deliveries SET attempts = %s, due_at = now() WHERE status = 'PENDING'",
+            (MAX_ATTEMPTS - 1,),
+        )
+    await survivor.sender.claim_due()
+    assert [status for _, status, *_ in await survivor.states()] == ["SENT", "FAILED", "SENT"]
+
+
 async def test_a_refusal_for_now_is_tried_again_and_given_up_after_the_last_attempt(
     service: Notifier,
 ) -> None:

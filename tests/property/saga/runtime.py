@@ -78,6 +78,9 @@ class SimulatedRuntime(Runtime):
     def worker(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Leave it."""
 
+    def keep(self, table: str, *, days: int) -> None:
+        """Forget nothing."""
+
     def serve(self, name: str, register: Any, implementation: object) -> None:
         """Leave it: the test calls what stands behind the RPCs."""
 

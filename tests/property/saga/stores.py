@@ -171,6 +171,9 @@ class Books:
     async def close_stretch(self, max_entries: int) -> int:
         return 0
 
+    async def unsealed_s(self) -> float:
+        return 0.0
+
     async def open_halts(self) -> list[str]:
         return []
 

@@ -412,6 +412,12 @@ async def test_the_span_of_a_refused_call_says_why(
     assert refusal.reason == "UNAUTHENTICATED"
 
 
+async def test_a_traceparent_that_is_none_is_dropped_at_the_door(edge: Edge) -> None:
+    context = {"traceparent": "00-garbage-not-hexadecimal-01"}
+    await edge.call("GetOrder", GetOrderRequest(id="ord_1"), OPS, context)
+    assert edge.orders.calls[-1].trail.traceparent == ""
+
+
 async def test_metadata_of_the_answer_reaches_the_caller(edge: Edge) -> None:
     async def accepted() -> Order:
         current_call().reply_with(x_http_status="202", idempotent_replayed="true")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from kit.store.reasons import STORE_UNAVAILABLE
 from kit.values.errors import InvalidRequest, Unavailable
 from kit.values.reasons import FIELD_INVALID
 from ledger_svc.application.post_journals import post_requests
-from ledger_svc.domain.journal import MAX_JOURNALS, Code, Journal, JournalId, Posting
+from ledger_svc.domain.accounts import AccountCode
+from ledger_svc.domain.journal import MAX_JOURNALS, Code, Entry, Journal, JournalId, Posting
 
 
 def request(*keys: str) -> list[Journal]:
@@ -48,6 +50,16 @@ async def test_a_transaction_has_at_most_a_thousand_journals() -> None:
     await post_requests(desk.post, requests)
     assert [len(keys) for keys in desk.transactions] == [800, 800, 400]
     assert max(len(keys) for keys in desk.transactions) <= MAX_JOURNALS
+
+
+async def test_a_transaction_has_at_most_ten_thousand_entries() -> None:
+    desk = Desk()
+    entries = tuple([Entry(AccountCode("card:cus_1:EUR"), 1)] * 1_000)
+    requests = [
+        [replace(journal, entries=entries) for journal in request(f"{n}", f"{n}b")] for n in range(12)
+    ]
+    await post_requests(desk.post, requests)
+    assert [len(keys) for keys in desk.transactions] == [10, 10, 4]
 
 
 async def test_a_bad_request_fails_alone() -> None:

@@ -29,7 +29,7 @@ class PostJournalsRequest(_message.Message):
     JOURNALS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def journals(self) -> _containers.RepeatedCompositeFieldContainer[_ledger_pb2.Journal]:
-        """1 to 1,000 journals."""
+        """1 to 1,000 journals, with at most 10,000 entries together."""
 
     def __init__(
         self,

@@ -1,0 +1,12 @@
+(
+    VALUES ('dlv_1', 'ord_1', 'SENT', 1, '', '2025-01-21Z'::timestamptz),
+        ('dlv_2', 'ord_2', 'PENDING', 2, '450 busy', NULL)
+    EXCEPT SELECT id, order_id, status, attempts, last_error, sent_at FROM deliveries
+    WHERE due_at = '2025-01-20Z' AND requested_at = '2025-01-19Z'
+) UNION ALL (
+    SELECT 'the service may delete deliveries', '', '', 0, '', NULL
+    WHERE has_table_privilege(current_database(), 'deliveries', 'DELETE, TRUNCATE')
+) UNION ALL (
+    SELECT 'deliveries are not kept for a while', '', '', 0, '', NULL
+    WHERE NOT EXISTS (SELECT FROM retention WHERE name = 'deliveries')
+);

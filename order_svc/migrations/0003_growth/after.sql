@@ -1,0 +1,13 @@
+(
+    VALUES ('', 'order.placed', 'a3ce929d0e0e47364bf92f3577b34da6'::uuid),
+        ('evt_1', 'stock.reserved', NULL),
+        (':2', 'order.failed', NULL)
+    EXCEPT SELECT event, step, trace_id FROM timeline WHERE order_id = 'ord_1' AND at = '2025-01-19Z'
+) UNION ALL (
+    SELECT 'the service may rewrite a timeline', '', NULL
+    WHERE has_table_privilege(current_database(), 'timeline', 'UPDATE, DELETE, TRUNCATE')
+) UNION ALL (
+    SELECT 'the service may not read and write its timeline', '', NULL
+    WHERE NOT has_table_privilege(current_database(), 'timeline', 'SELECT')
+        OR NOT has_table_privilege(current_database(), 'timeline', 'INSERT')
+);
