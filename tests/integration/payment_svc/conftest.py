@@ -92,7 +92,9 @@ class Till(Scenario[Scope]):
             )
 
 
-def reserved(order_id: str, *, amount: int = 2_000, tax_amount: int = 319) -> StockReserved:
+def reserved(
+    order_id: str, *, amount: int = 2_000, tax_amount: int = 319, method: str = "pm_card_visa"
+) -> StockReserved:
     """Return the event that asks for a payment."""
     charge = ChargeInstruction(
         merchant_id="mer_1",
@@ -100,7 +102,7 @@ def reserved(order_id: str, *, amount: int = 2_000, tax_amount: int = 319) -> St
         amount=amount,
         tax_amount=tax_amount,
         currency="EUR",
-        payment_method_id="pm_card_visa",
+        payment_method_id=method,
     )
     return StockReserved(order_id=order_id, reservation_id="rsv_1", version=1, charge=charge)
 
