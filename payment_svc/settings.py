@@ -16,8 +16,8 @@ class Settings(ContextSettings):
     psp_api_key: str = Field(repr=False)
     # What the PSP signs its webhooks with.
     psp_webhook_secret: str = Field(repr=False)
-    # How many searches a second this process may ask the PSP for. Stripe allows an account 20, whichever
-    # process asks: with more than three of them, give each less.
+    # How many searches a second this process may ask the PSP for. A PSP counts those of an account, whichever
+    # process asks, and may allow no more than 20: with more than three of them, give each less.
     psp_searches_per_s: float = Field(default=5.0, gt=0)
     # Page of the shop to which a bank sends its customer back after 3-D Secure.
     return_url: str = "https://shop.florin.test/orders/return"

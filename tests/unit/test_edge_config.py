@@ -70,6 +70,8 @@ def test_only_what_may_happen_twice_is_sent_again_after_it_may_have_begun(tmp_pa
         "/florin.inventory.v1.InventoryService/PutProduct",
         "POST /v1/products/{sku}/stock:adjust",
         "/florin.inventory.v1.InventoryService/AdjustStock",
+        "POST /v1/payments/{id}:decide",
+        "/florin.payment.v1.PaymentService/DecidePayment",
     ):
         assert retried_on.pop(name) == unsent, name
     assert {"GET /v1/orders/{id}", "POST /v1/webhooks/stripe"} <= set(retried_on)

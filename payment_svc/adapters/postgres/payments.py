@@ -31,8 +31,8 @@ WITH new AS (
     SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[],
         %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[],
         %s::timestamptz[], %s::timestamptz[], %s::text[]) AS n (id, order_id, merchant_id, customer_id,
-        status, amount, fee_amount, tax_amount, currency, payment_method_id, correlation_id, traceparent, version,
-        created_at, updated_at, psp)
+        status, amount, fee_amount, tax_amount, currency, payment_method_id, correlation_id, traceparent,
+        version, created_at, updated_at, psp)
 ), added AS (
     INSERT INTO payments (id, order_id, merchant_id, customer_id, status, amount, fee_amount, tax_amount,
         currency, payment_method_id, correlation_id, traceparent, version, created_at, updated_at)
