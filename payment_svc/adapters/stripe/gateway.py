@@ -145,11 +145,8 @@ class StripeGateway:
         """
         with _span("stripe cancel payment", payment):
             try:
-                intent = await self._request(
-                    "post",
-                    f"/v1/payment_intents/{payment.current.psp_reference}/cancel",
-                    cancellation_reason="abandoned",
-                )
+                path = f"/v1/payment_intents/{payment.current.psp_reference}/cancel"
+                intent = await self._request("post", path)
             except (stripe.CardError, stripe.InvalidRequestError) as error:
                 intent = _body(error).get("payment_intent") or {}
                 if not intent:
