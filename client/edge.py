@@ -200,6 +200,26 @@ class EdgeClient:
         """One payment."""
         return Payment.from_json(await self._get(f"/v1/payments/{_segment(payment_id)}"))
 
+    async def decide_payment(
+        self,
+        payment_id: str,
+        *,
+        outcome: str,
+        reason: str,
+        psp_reference: str = "",
+        against_psp: bool = False,
+        key: str | None = None,
+    ) -> Payment:
+        """Settles an undecided payment as `CAPTURED` or `FAILED`, for a reason."""
+        body = {
+            "outcome": outcome,
+            "reason": reason,
+            "psp_reference": psp_reference,
+            "against_psp": against_psp,
+        }
+        path = f"/v1/payments/{_segment(payment_id)}:decide"
+        return Payment.from_json(await self._change("POST", path, body, key))
+
     async def _get(self, path: str, *, params: Mapping[str, str | int] | None = None) -> dict[str, Any]:
         return (await self._http.send("GET", path, params=params)).json()
 

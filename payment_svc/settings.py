@@ -16,6 +16,9 @@ class Settings(ContextSettings):
     psp_api_key: str = Field(repr=False)
     # What the PSP signs its webhooks with.
     psp_webhook_secret: str = Field(repr=False)
+    # How many searches a second this process may ask the PSP for. A PSP counts those of an account, whichever
+    # process asks, and may allow no more than 20: with more than three of them, give each less.
+    psp_searches_per_s: float = Field(default=5.0, gt=0)
     # Page of the shop to which a bank sends its customer back after 3-D Secure.
     return_url: str = "https://shop.florin.test/orders/return"
     # How long a buyer may take for 3-D Secure. After that the payment is cancelled at the PSP, so that the
@@ -23,5 +26,7 @@ class Settings(ContextSettings):
     action_ttl_s: float = Field(default=900.0, gt=0)
     # The platform's fee of each capture in basis points.
     platform_fee_bp: int = Field(default=250, ge=0, le=10_000)
-    # How long facts and webhooks gather before they are applied in one commit.
+    # Days that a PSP's webhooks stay as they were signed: longer than it sends one again, which is days.
+    webhook_days: int = Field(default=90, ge=30, le=3_650)
+    # How long what the PSP answers and sends gathers before it is applied in one commit.
     fact_linger_ms: int = Field(default=25, ge=0, le=100)

@@ -26,7 +26,7 @@ _IN_FLIGHT_S: Final = 60
 _COLUMNS: Final = """
 SELECT id, order_id, coalesce(psp_reference, ''), status, currency, amount_captured,
     updated_at > now() - make_interval(secs => %s)
-FROM payments
+FROM payments LEFT JOIN attempts ON payment_id = id AND kind = 'CHARGE' AND state <> 'ENDED'
 """
 # Webhooks that say of a payment what we cannot believe. They prove nothing by themselves: a PSP may be wrong,
 # or somebody else have its secret. Whether money moved is in its list, and that is compared.

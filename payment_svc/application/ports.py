@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
 from kit.values.clock import Clock
 from kit.values.ids import NewId
+from payment_svc.domain.decision import Decided
 from payment_svc.domain.payment import Payment, PspFact
 
 
 class PspUndecided(Exception):
     """A call to the PSP had no usable answer: the money may have moved or not. Ask before anything else."""
+
+
+class PspKeySpent(PspUndecided):
+    """The PSP repeats an error of its own under this key, and would as often as it is asked."""
 
 
 class PspUnavailable(Exception):
@@ -25,7 +30,7 @@ class PspRejected(Exception):
 
 
 class Psp(Protocol):
-    """A payment service provider."""
+    """A payment service provider; each method is about the payment's current attempt."""
 
     @property
     def name(self) -> str:
@@ -39,21 +44,25 @@ class Psp(Protocol):
         """Create and confirm the payment at the PSP under its key, and return what the PSP says.
 
         Raises:
-            PspRejected, PspUndecided, PspUnavailable.
+            PspRejected, PspUndecided, PspKeySpent, PspUnavailable.
         """
 
     async def find(self, payment: Payment) -> PspFact | None:
-        """Look the payment up at the PSP; None if the PSP does not know it.
+        """Look the payment's current attempt up at the PSP; None if the PSP does not know it.
+
+        Of an attempt whose key is spent, None is proof: the PSP has nothing of it and never will.
 
         Raises:
             PspUndecided, PspUnavailable: the look-up itself had no answer, or none that can be read.
         """
 
     async def cancel(self, payment: Payment) -> PspFact:
-        """Cancel a payment that was not finished in time, so that nobody can finish it any more.
+        """Cancel the current attempt, so that nobody can pay it any more, and return what has become of it.
+
+        It may be made as often as one likes; what was paid just now says so.
 
         Raises:
-            PspUndecided, PspUnavailable: no usable answer, for instance because it was finished just now.
+            PspUndecided, PspUnavailable: no usable answer.
         """
 
 
@@ -62,9 +71,11 @@ class Webhook:
     """One event of a PSP whose signature was checked.
 
     Attributes:
+        event_id: the PSP's; another PSP may have an event of the same id.
         fact: what it says of one of our payments; None if it is about something else.
     """
 
+    psp: str
     event_id: str
     type: str
     payload: bytes
@@ -80,14 +91,17 @@ class Payments(Protocol):
     async def lock(self, payment_ids: Sequence[str]) -> dict[str, Payment]:
         """Return payments by id, locked until the step ends; ids that do not exist are left out."""
 
-    async def save(self, payments: Sequence[Payment]) -> None:
-        """Write what moves of the payments have changed."""
+    async def save(self, before: Mapping[str, Payment], after: Sequence[Payment]) -> None:
+        """Write what moves of the payments have changed, and the attempts that they have begun."""
 
-    async def store_webhooks(self, webhooks: Sequence[Webhook]) -> frozenset[str]:
-        """Store webhooks and return the event ids that were not seen before."""
+    async def store_webhooks(self, webhooks: Sequence[Webhook]) -> frozenset[tuple[str, str]]:
+        """Store webhooks and return the (PSP, event id) of those that were not seen before."""
 
-    async def note_outcomes(self, outcomes: Sequence[tuple[str, str]]) -> None:
-        """Note what came of webhooks, as (event id, outcome), where it is not `applied`."""
+    async def note_outcomes(self, outcomes: Sequence[tuple[Webhook, str]]) -> None:
+        """Note what came of webhooks, as (webhook, outcome), where it is not `applied`."""
+
+    async def record(self, decisions: Sequence[Decided]) -> None:
+        """Write down what people have decided, and why."""
 
 
 class PaymentReader(Protocol):
@@ -99,7 +113,8 @@ class PaymentReader(Protocol):
     async def claim_undecided(self, *, limit: int, lease_s: float) -> list[Payment]:
         """Return payments whose time to be looked up has come, and put off their next time by the lease.
 
-        The next time is further away with each look-up: see `BETWEEN_LOOK_UPS`.
+        Each has its current attempt only. The next time is further away with each look-up: see
+        `BETWEEN_LOOK_UPS`.
         """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kit.values.errors import Declined, InvalidRequest, NotFound, Reason, Unavailable
+from kit.values.errors import Declined, IllegalMove, InvalidRequest, NotFound, Reason, Unavailable
 
 PAYMENT_NOT_FOUND: Final = Reason(
     "PAYMENT_NOT_FOUND", NotFound, "No payment of yours has this id.", "Check the id."
@@ -15,6 +15,20 @@ WEBHOOK_SIGNATURE_INVALID: Final = Reason(
     InvalidRequest,
     "The webhook's signature is missing, wrong or too old, or its body is no event.",
     "Check the signing secret; real senders try again by themselves.",
+)
+
+PSP_SAYS_OTHERWISE: Final = Reason(
+    "PSP_SAYS_OTHERWISE",
+    IllegalMove,
+    "A payment was to be decided otherwise than its PSP says, or while the PSP may still decide it.",
+    "Leave it to the PSP; or, if you know better than it does, decide with `against_psp`.",
+)
+
+PSP_REFERENCE_MISSING: Final = Reason(
+    "PSP_REFERENCE_MISSING",
+    InvalidRequest,
+    "A payment was to be decided as captured, and nobody has said what the PSP calls it.",
+    "Give `psp_reference`, as it stands in the PSP's own list.",
 )
 
 CARD_DECLINED: Final = Reason(
@@ -32,4 +46,11 @@ PSP_UNAVAILABLE: Final = Reason(
     "Read the payment again later.",
 )
 
-REASONS: Final = (PAYMENT_NOT_FOUND, WEBHOOK_SIGNATURE_INVALID, CARD_DECLINED, PSP_UNAVAILABLE)
+REASONS: Final = (
+    PAYMENT_NOT_FOUND,
+    WEBHOOK_SIGNATURE_INVALID,
+    PSP_SAYS_OTHERWISE,
+    PSP_REFERENCE_MISSING,
+    CARD_DECLINED,
+    PSP_UNAVAILABLE,
+)

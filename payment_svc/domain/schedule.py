@@ -6,6 +6,7 @@ from typing import Final
 
 from kit.values.pauses import Pauses
 from kit.values.schedule import Schedule
+from payment_svc.domain.attempt import State
 from payment_svc.domain.payment import Payment, Status
 
 # How soon it is noticed that a payment is due; each has its own time, as follows.
@@ -25,11 +26,28 @@ WHILE_WAITING_S: Final = 60.0
 BETWEEN_LOOK_UPS: Final = Pauses.doubling(1.0, longest_s=60.0)
 
 
+# A PSP that breaks on a payment is given time to mend itself before it is asked with another key.
+BEFORE_ANOTHER_ATTEMPT: Final = Pauses((0.25, 5.0, 30.0, 120.0, 300.0))
+
+
 def next_look_up_s(payment: Payment) -> float | None:
-    """Return how long after its move a payment is looked up; None if it is decided."""
+    """Return how long after its move a payment is looked up; None if nothing is to be asked."""
+    current = payment.current
+    match current.state:
+        case State.DONE | State.ENDED:
+            return None
+        case State.SPENT:
+            return BEFORE_ANOTHER_ATTEMPT.after(current.number - 1)
+        case State.CLOSING:
+            return AFTER_NO_ANSWER.after(current.look_ups)
+        case State.OPEN:
+            return _while_open_s(payment)
+
+
+def _while_open_s(payment: Payment) -> float | None:
     match payment.status:
         case Status.UNKNOWN:
-            return AFTER_NO_ANSWER.after(payment.look_ups)
+            return AFTER_NO_ANSWER.after(payment.current.look_ups)
         case Status.PROCESSING | Status.REQUIRES_ACTION:
             return WHILE_WAITING_S
         case _:

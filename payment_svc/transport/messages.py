@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from florin.common.v1.charge_pb2 import NextAction
 from florin.payment.v1 import payment_pb2
+from florin.payment.v1.payment_service_pb2 import DecidePaymentRequest
 
+from payment_svc.domain.decision import DecidePayment, PspWord
 from payment_svc.domain.payment import Payment, Status
 
 
@@ -23,8 +25,8 @@ def payment_message(payment: Payment) -> payment_pb2.Payment:
         tax_amount=payment.tax_amount,
         currency=payment.currency,
         payment_method_id=payment.payment_method_id,
-        psp=payment.psp,
-        psp_reference=payment.psp_reference,
+        psp=payment.current.psp,
+        psp_reference=payment.current.psp_reference,
         correlation_id=payment.trail.correlation_id,
         version=payment.version,
     )
@@ -33,13 +35,26 @@ def payment_message(payment: Payment) -> payment_pb2.Payment:
     if payment.status is Status.FAILED:
         message.failure.CopyFrom(
             payment_pb2.PaymentFailure(
-                reason=payment.reason,
-                decline_code=payment.decline_code,
-                message=payment.failure_message,
+                reason=payment.current.reason,
+                decline_code=payment.current.decline_code,
+                message=payment.current.message,
             )
         )
-    if payment.next_action_type:
+    if payment.status is Status.REQUIRES_ACTION and payment.current.next_action_type:
         message.next_action.CopyFrom(
-            NextAction(type=payment.next_action_type, redirect_url=payment.next_action_url)
+            NextAction(type=payment.current.next_action_type, redirect_url=payment.current.next_action_url)
         )
     return message
+
+
+def decision_of(request: DecidePaymentRequest, *, decided_by: str, word: PspWord) -> DecidePayment:
+    """Return what a person decides, knowing what the PSP has just said."""
+    return DecidePayment(
+        payment_id=request.id,
+        outcome=Status[payment_pb2.Payment.Status.Name(request.outcome)],
+        reason=request.reason,
+        decided_by=decided_by,
+        psp_reference=request.psp_reference,
+        against_psp=request.against_psp,
+        word=word,
+    )

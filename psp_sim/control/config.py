@@ -38,6 +38,9 @@ class SimConfig(BaseModel):
     outage: bool = False
     # Share of calls answered 500 before anything happened.
     error_rate: Rate = 0.0
+    # Share of POSTs with a key that break while they are executed: nothing is left of them, but their 500 is,
+    # under the key, and is answered again whenever the key comes.
+    stored_error_rate: Rate = 0.0
     # Share of calls that are executed and then cut off without an answer.
     drop_response_rate: Rate = 0.0
     # Share of calls answered 429 before anything happened.

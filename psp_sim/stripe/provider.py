@@ -230,7 +230,10 @@ class StripeProvider:
             self.faults.counts[fault] += 1
             await asyncio.sleep(SLOW_S)
         unit = self._unit(request_id=call.id, idempotency_key=call.idempotency_key)
-        status, body = _run(command, unit, params, row_id)
+        if fingerprint and self.faults.strikes("stored_error", self.faults.config.stored_error_rate):
+            status, body = 500, kept(internal_error().body())
+        else:
+            status, body = _run(command, unit, params, row_id)
         if fingerprint and call.idempotency_key is not None:
             unit.change.rows.append(
                 Answer(call.idempotency_key, unit.now, fingerprint, status, body, call.id)

@@ -21,6 +21,7 @@ _CODE: Final = frozenset({".py", ".proto", ".sql", ".yaml", ".lua"})
 # Who else may name it, each with the reason.
 ELSEWHERE: Final = {
     "payment_svc/bootstrap.py": "chooses the adapter",
+    "payment_svc/migrations/0002_attempts/up.sql": "whose webhooks there had been until then",
     "runner/access/audit.py": "chooses the adapter's list",
     "payment_svc/transport/grpc.py": "each PSP has a door of its own for its webhooks",
     "protos/florin/payment/v1/payment_service.proto": "the same door",

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import stripe
 
+from kit.values.clock import system_clock
 from kit.values.ids import new_id
 from payment_svc.adapters.stripe.gateway import StripeGateway
 from payment_svc.adapters.stripe.webhooks import read_webhook
-from payment_svc.application.ports import PspRejected, PspUnavailable, PspUndecided, Webhook
+from payment_svc.application.ports import PspKeySpent, PspRejected, PspUnavailable, PspUndecided, Webhook
+from payment_svc.domain.attempt import State
 from payment_svc.domain.payment import Payment, PspFact, Source, Status
 from psp_sim.control.faults import Fault
 from psp_sim.stripe.tokens import TOKENS, Authorisation
@@ -22,7 +25,7 @@ from tests.contract.psp_sim.shop import Shop, closed, opened
 from tests.support import localstripe
 from tests.support.localstripe import LocalStripe, running_localstripe
 from tests.support.waiting import eventually
-from tests.unit.payment_svc.payments import payment
+from tests.unit.payment_svc.payments import known_as, payment
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -106,7 +109,7 @@ async def test_every_payment_method_has_its_outcome(gateway: StripeGateway, meth
     found = await gateway.find(wanted)
     assert found is not None, "a look-up by our own id finds it"
     assert found == replace(fact, source=Source.LOOKUP)
-    by_reference = await gateway.find(replace(wanted, psp_reference=fact.psp_reference))
+    by_reference = await gateway.find(known_as(wanted, fact.psp_reference))
     assert by_reference == found
 
 
@@ -193,8 +196,9 @@ async def test_a_decline_again_is_the_same_decline(gateway: StripeGateway, shop:
 async def test_a_key_that_belongs_to_another_request_decides_nothing(gateway: StripeGateway) -> None:
     wanted = fresh()
     await gateway.charge(wanted)
+    dearer = replace(wanted.current, amount=wanted.amount + 1)
     with pytest.raises(PspUndecided):
-        await gateway.charge(replace(wanted, amount=wanted.amount + 1))
+        await gateway.charge(replace(wanted, attempts=(dearer,)))
 
 
 async def test_a_payment_nobody_made_is_not_found(gateway: StripeGateway) -> None:
@@ -320,7 +324,7 @@ async def test_a_hundred_payments_at_once_are_a_hundred_charges(gateway: StripeG
     assert len({fact.psp_reference for fact in facts}) == 100
 
 
-# A buyer who does not come back
+# What is to be closed
 
 
 async def test_a_challenge_that_is_cancelled_cannot_be_passed_any_more(
@@ -328,9 +332,9 @@ async def test_a_challenge_that_is_cancelled_cannot_be_passed_any_more(
 ) -> None:
     wanted = fresh("pm_card_authenticationRequired")
     waiting = await gateway.charge(wanted)
-    wanted = replace(wanted, psp_reference=waiting.psp_reference)
+    wanted = known_as(wanted, waiting.psp_reference)
     fact = await gateway.cancel(wanted)
-    assert (fact.status, fact.reason) == (Status.VOIDED, "authentication_expired")
+    assert fact.status is Status.VOIDED
     assert await gateway.cancel(wanted) == fact, "again is the same"
     status, _ = await shop.control("POST", f"3ds/{waiting.psp_reference}/complete")
     assert status == 400
@@ -339,11 +343,79 @@ async def test_a_challenge_that_is_cancelled_cannot_be_passed_any_more(
     assert found.status is Status.VOIDED
 
 
-async def test_what_was_paid_just_now_is_not_cancelled(gateway: StripeGateway) -> None:
+async def test_a_decline_can_be_paid_until_it_is_cancelled(gateway: StripeGateway, shop: Shop) -> None:
+    """Declined, announced as failed, its units sold to others; then confirmed with another card, and paid."""
+    one, two = fresh("pm_card_chargeDeclined"), fresh("pm_card_chargeDeclined")
+    card = {"payment_method": "pm_card_visa", "return_url": RETURN_URL}
+    declined = await gateway.charge(one)
+    assert declined.still_payable
+    paid = await shop.stripe.v1.payment_intents.confirm_async(declined.psp_reference, card)
+    assert paid.status == "succeeded"
+    cancelled = known_as(two, (await gateway.charge(two)).psp_reference)
+    await gateway.cancel(cancelled)
+    with pytest.raises(stripe.InvalidRequestError, match="status of canceled"):
+        await shop.stripe.v1.payment_intents.confirm_async(cancelled.current.psp_reference, card)
+
+
+async def test_what_was_paid_just_now_is_not_cancelled_and_says_so(gateway: StripeGateway) -> None:
     wanted = fresh()
     paid = await gateway.charge(wanted)
-    with pytest.raises(PspUndecided, match="cannot be cancelled"):
-        await gateway.cancel(replace(wanted, psp_reference=paid.psp_reference))
+    assert await gateway.cancel(known_as(wanted, paid.psp_reference)) == replace(paid, source=Source.LOOKUP)
+
+
+@pytest.mark.parametrize("method", ["pm_card_visa", None])
+async def test_an_intent_that_nobody_confirmed_is_found_and_cancelled(
+    gateway: StripeGateway, shop: Shop, method: str | None
+) -> None:
+    wanted = fresh()
+    params = {"amount": 2000, "currency": "eur", "metadata": {"payment_id": wanted.id}}
+    made = await shop.stripe.v1.payment_intents.create_async(
+        {**params, "payment_method": method} if method else params
+    )
+    found = await gateway.find(wanted)
+    assert found is not None
+    assert (found.psp_reference, found.reason, found.still_payable) == (made.id, "never_confirmed", True)
+    assert (await gateway.cancel(known_as(wanted, made.id))).status is Status.VOIDED
+
+
+# An error that is kept under the key
+
+
+def spent(wanted: Payment) -> Payment:
+    """Return a payment whose key has been found to be spent just now."""
+    now = system_clock()
+    attempt = replace(wanted.current, state=State.SPENT, started_at=now)
+    return replace(wanted, attempts=(attempt,), updated_at=now)
+
+
+async def test_an_error_that_stripe_keeps_under_the_key_is_told_from_one_that_it_does_not(
+    gateway: StripeGateway, shop: Shop
+) -> None:
+    wanted = fresh()
+    await shop.configure(stored_error_rate=1.0)
+    with pytest.raises(PspUndecided) as first:
+        await gateway.charge(wanted)
+    assert not isinstance(first.value, PspKeySpent), "so far it may be passing"
+    await shop.control("POST", "reset")
+    for _ in range(2):
+        with pytest.raises(PspKeySpent):
+            await gateway.charge(wanted)
+    assert await gateway.find(spent(wanted)) is None
+    again = replace(wanted, attempts=(wanted.current.after_it(wanted.created_at),))
+    fact = await gateway.charge(again)
+    assert (fact.status, fact.attempt) == (Status.CAPTURED, 2)
+    assert len(await intents_of(shop, wanted)) == 1
+    assert await gateway.find(spent(wanted)) is None, "what another attempt made is not the first one's"
+
+
+async def test_what_a_spent_key_has_left_is_found_in_the_list(gateway: StripeGateway, shop: Shop) -> None:
+    for _ in range(3):
+        await gateway.charge(fresh())
+    wanted = fresh()
+    fact = await gateway.charge(wanted)
+    for _ in range(3):
+        await gateway.charge(fresh())
+    assert await gateway.find(spent(wanted)) == replace(fact, source=Source.LOOKUP)
 
 
 # Webhooks
@@ -382,7 +454,7 @@ async def test_the_end_of_a_challenge_comes_by_webhook_and_by_look_up(
     webhook = await webhook_about(shop, waiting.psp_reference, type_)
     assert webhook.fact is not None
     assert webhook.fact.status is status
-    found = await gateway.find(replace(wanted, psp_reference=waiting.psp_reference))
+    found = await gateway.find(known_as(wanted, waiting.psp_reference))
     assert found == replace(webhook.fact, source=Source.LOOKUP)
 
 
@@ -405,7 +477,7 @@ async def other_gateway(other: LocalStripe) -> AsyncIterator[StripeGateway]:
 
 
 async def looked_up(gateway: StripeGateway, wanted: Payment, fact: PspFact) -> PspFact:
-    found = await gateway.find(replace(wanted, psp_reference=fact.psp_reference))
+    found = await gateway.find(known_as(wanted, fact.psp_reference))
     assert found is not None
     assert (found.payment_id, found.source) == (wanted.id, Source.LOOKUP)
     return found
@@ -458,6 +530,20 @@ async def authenticate(other: LocalStripe, intent_id: str, passed: str) -> None:
 async def test_localstripe_rejects_a_method_that_it_does_not_know(other_gateway: StripeGateway) -> None:
     with pytest.raises(PspRejected):
         await other_gateway.charge(fresh("pm_of_nobody"))
+
+
+@needs_localstripe
+async def test_localstripe_cancels_what_nobody_confirmed(
+    other: LocalStripe, other_gateway: StripeGateway
+) -> None:
+    card = await other.card("4242424242424242")
+    wanted = fresh(card)
+    form = {"amount": "2000", "currency": "eur", "payment_method": card, "metadata[payment_id]": wanted.id}
+    known = known_as(wanted, (await other.post("/v1/payment_intents", **form))["id"])
+    found = await other_gateway.find(known)
+    assert found is not None
+    assert (found.reason, found.still_payable) == ("never_confirmed", True)
+    assert (await other_gateway.cancel(known)).status is Status.VOIDED
 
 
 @needs_localstripe

@@ -29,6 +29,7 @@ FREE_FIELDS: Final = {
     "florin.ledger.v1.Journal": "refused one by one, with a code each, by ledger_svc/transport/messages.py",
     "florin.ledger.v1.Entry": "refused one by one, with a code each, by the posting function",
     "florin.order.v1.CreateCheckoutRequest.shipping_address": "its own fields have rules",
+    "florin.payment.v1.DecidePaymentRequest.against_psp": "yes or no",
 }
 
 # RPCs without a deadline and retry policy for callers, each with the reason.

@@ -115,6 +115,30 @@ async def test_a_failed_3d_secure_fails_the_order_and_frees_its_stock(shop: Shop
     await eventually(is_free, "the stock is free again")
 
 
+async def test_a_person_decides_only_with_a_word_of_their_own_what_the_psp_may_still_decide(
+    shop: Shop,
+) -> None:
+    await shop.put_product("mug", stock=5)
+    order = await shop.buys("mug", card="pm_card_authenticationRequired")
+    waiting = await shop.waits_until(order, "REQUIRES_ACTION")
+    path = f"/v1/payments/{waiting.body['payment_id']}:decide"
+    decision = {"outcome": "FAILED", "reason": "the buyer called"}
+    buyer, ops = shop.token("buyer", shop.buyer("ada")), shop.token("ops", "usr_ops")
+
+    forbidden = await shop.call("POST", path, token=buyer, body=decision, key="k1")
+    assert forbidden.status == 403
+    refused = await shop.call("POST", path, token=ops, body=decision, key="k1")
+    assert (refused.status, refused.reason) == (409, "PSP_SAYS_OTHERWISE")
+    decided, again = [
+        await shop.call("POST", path, token=ops, body=decision | {"against_psp": True}, key="k2")
+        for _ in range(2)
+    ]
+    assert (decided.status, decided.body["status"]) == (200, "FAILED")
+    assert (again.body, again.headers["idempotent-replayed"]) == (decided.body, "true")
+    ended = await shop.waits_until_ended(order)
+    assert (ended.status, ended.reason) == ("FAILED", "decided_by_operator")
+
+
 async def test_a_charge_without_answer_and_webhook_is_found_by_asking(shop: Shop) -> None:
     await shop.put_product("mug", stock=5)
     async with shop.psp.behaving(webhook={"drop_rate": 1.0}):

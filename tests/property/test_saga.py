@@ -56,6 +56,11 @@ class Saga(RuleBasedStateMachine):
     def a_buyer_or_a_bank_decides(self, data: st.DataObject, paid: bool) -> None:
         self.system.psp.decide(data.draw(st.sampled_from(self.system.psp.waiting())), paid=paid)
 
+    @precondition(lambda self: self.system.psp.still_payable())
+    @rule(data=st.data())
+    def what_was_declined_or_never_confirmed_is_paid_after_all(self, data: st.DataObject) -> None:
+        self.system.psp.decide(data.draw(st.sampled_from(self.system.psp.still_payable())), paid=True)
+
     # The bus.
 
     @precondition(lambda self: self.system.bus.under_way)

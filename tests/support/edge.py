@@ -213,6 +213,12 @@ class FakePayments(payment_service_pb2_grpc.PaymentServiceServicer):
         await self._shop.answer("GetPayment", request, context)
         return payment_pb2.Payment(id=request.id)
 
+    async def DecidePayment(
+        self, request: payment_service_pb2.DecidePaymentRequest, context: Context
+    ) -> payment_pb2.Payment:
+        await self._shop.answer("DecidePayment", request, context)
+        return payment_pb2.Payment(id=request.id, status=request.outcome)
+
 
 class FakeWebhooks(payment_service_pb2_grpc.WebhookServiceServicer):
     """Takes every webhook."""

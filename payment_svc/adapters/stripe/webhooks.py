@@ -8,7 +8,7 @@ import orjson
 import stripe
 
 from kit.values.errors import InvalidRequest
-from payment_svc.adapters.stripe.intents import fact_of_intent
+from payment_svc.adapters.stripe.intents import NAME, fact_of_intent
 from payment_svc.application.ports import Webhook
 from payment_svc.domain.payment import PspFact, Source
 from payment_svc.domain.reasons import WEBHOOK_SIGNATURE_INVALID
@@ -29,7 +29,7 @@ def read_webhook(body: bytes, signature: str, secret: str) -> Webhook:
         event_id, type_ = event["id"], event["type"]
         if not isinstance(event_id, str) or not isinstance(type_, str):
             raise TypeError("id and type of an event are text")
-        return Webhook(event_id, type_, body, _fact(event))
+        return Webhook(NAME, event_id, type_, body, _fact(event))
     except (stripe.SignatureVerificationError, UnicodeDecodeError) as error:
         raise InvalidRequest(
             WEBHOOK_SIGNATURE_INVALID,

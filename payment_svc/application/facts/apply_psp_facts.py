@@ -30,10 +30,12 @@ class Applied:
     Attributes:
         events: what the moves announce.
         problems: by position of the fact: why it could not be applied.
+        payments: by id, as they are now.
     """
 
     events: list[NewEvent]
     problems: dict[int, str]
+    payments: dict[str, Payment]
 
 
 async def apply_psp_facts(scope: Scope, facts: Sequence[PspFact]) -> Applied:
@@ -43,9 +45,11 @@ async def apply_psp_facts(scope: Scope, facts: Sequence[PspFact]) -> Applied:
     other, and the second finds nothing to do. A fact that contradicts its payment is a problem of its own
     and does not stop the others.
     """
+    if not facts:
+        return Applied([], {}, {})
     before = await scope.payments.lock([fact.payment_id for fact in facts])
     after = dict(before)
-    applied = Applied([], {})
+    applied = Applied([], {}, after)
     for position, fact in enumerate(facts):
         payment = after.get(fact.payment_id)
         if payment is None:
@@ -66,7 +70,7 @@ async def apply_psp_facts(scope: Scope, facts: Sequence[PspFact]) -> Applied:
         if moved.status is not payment.status:
             applied.events.extend(_announce(moved, fact))
     await scope.payments.save(
-        [payment for payment_id, payment in after.items() if payment is not before[payment_id]]
+        before, [payment for payment_id, payment in after.items() if payment is not before[payment_id]]
     )
     return applied
 
@@ -101,23 +105,25 @@ def _message(payment: Payment) -> PaymentCaptured | PaymentFailed | PaymentRequi
                 fee_amount=payment.fee_amount,
                 tax_amount=payment.tax_amount,
                 currency=payment.currency,
-                psp=payment.psp,
-                psp_reference=payment.psp_reference,
+                psp=payment.current.psp,
+                psp_reference=payment.current.psp_reference,
             )
         case Status.FAILED | Status.VOIDED:
             return PaymentFailed(
                 payment_id=payment.id,
                 order_id=payment.order_id,
                 version=payment.version,
-                reason=payment.reason or "payment_cancelled",
-                decline_code=payment.decline_code,
+                reason=payment.current.reason or "payment_cancelled",
+                decline_code=payment.current.decline_code,
             )
         case Status.REQUIRES_ACTION:
             return PaymentRequiresAction(
                 payment_id=payment.id,
                 order_id=payment.order_id,
                 version=payment.version,
-                next_action=NextAction(type=payment.next_action_type, redirect_url=payment.next_action_url),
+                next_action=NextAction(
+                    type=payment.current.next_action_type, redirect_url=payment.current.next_action_url
+                ),
             )
         case _:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from florin.common.v1.charge_pb2 import ChargeInstruction
@@ -15,7 +16,7 @@ from kit.values.clock import system_clock
 from kit.values.ids import new_id
 from payment_svc.adapters.postgres.payments import PostgresPaymentReader, PostgresPayments
 from payment_svc.application.facts.apply_psp_facts import apply_psp_facts
-from payment_svc.application.facts.receive_webhooks import receive_webhooks
+from payment_svc.application.facts.take_news import take_news
 from payment_svc.application.ports import Scope, Webhook
 from payment_svc.domain.payment import Payment, PspFact, Source, Status
 from payment_svc.transport.events import SUBSCRIPTIONS
@@ -66,9 +67,9 @@ class Till(Scenario[Scope]):
         """Take webhooks as one batch; return which were seen before."""
 
         async def body(step: Step) -> list[bool]:
-            duplicates, events = await receive_webhooks(self.scope(step), webhooks)
+            taken, events = await take_news(self.scope(step), webhooks)
             step.emit(events)
-            return duplicates
+            return [each.duplicate for each in taken]
 
         return await self.runtime.steps.take(body)
 
@@ -86,12 +87,14 @@ class Till(Scenario[Scope]):
         """Let the time come at which a payment is looked up."""
         async with self.runtime.database.connection() as connection:
             await connection.execute(
-                "UPDATE payments SET look_up_at = now() WHERE id = %s AND look_up_at IS NOT NULL",
+                "UPDATE attempts SET look_up_at = now() WHERE payment_id = %s AND look_up_at IS NOT NULL",
                 (payment.id,),
             )
 
 
-def reserved(order_id: str, *, amount: int = 2_000, tax_amount: int = 319) -> StockReserved:
+def reserved(
+    order_id: str, *, amount: int = 2_000, tax_amount: int = 319, method: str = "pm_card_visa"
+) -> StockReserved:
     """Return the event that asks for a payment."""
     charge = ChargeInstruction(
         merchant_id="mer_1",
@@ -99,7 +102,7 @@ def reserved(order_id: str, *, amount: int = 2_000, tax_amount: int = 319) -> St
         amount=amount,
         tax_amount=tax_amount,
         currency="EUR",
-        payment_method_id="pm_card_visa",
+        payment_method_id=method,
     )
     return StockReserved(order_id=order_id, reservation_id="rsv_1", version=1, charge=charge)
 
@@ -110,6 +113,7 @@ def captured(payment: Payment, source: Source = Source.ANSWER) -> PspFact:
         payment.id,
         Status.CAPTURED,
         source,
+        "stripe",
         psp_reference=f"pi_{payment.id}",
         amount_captured=payment.amount,
         currency=payment.currency,
@@ -122,6 +126,7 @@ def failed(payment: Payment, source: Source = Source.ANSWER) -> PspFact:
         payment.id,
         Status.FAILED,
         source,
+        "stripe",
         psp_reference=f"pi_{payment.id}",
         reason="card_declined",
         decline_code="generic_decline",
@@ -134,15 +139,23 @@ def challenged(payment: Payment) -> PspFact:
         payment.id,
         Status.REQUIRES_ACTION,
         Source.ANSWER,
+        "stripe",
         psp_reference=f"pi_{payment.id}",
         next_action_type="redirect_to_url",
         next_action_url="https://bank.example/1",
     )
 
 
-def webhook(event_id: str, fact: PspFact | None, type_: str = "payment_intent.succeeded") -> Webhook:
+def declined(payment: Payment, source: Source = Source.ANSWER) -> PspFact:
+    """Return the PSP's word that it has not, and that it would still do so."""
+    return replace(failed(payment, source), still_payable=True)
+
+
+def webhook(
+    event_id: str, fact: PspFact | None, type_: str = "payment_intent.succeeded", *, psp: str = "stripe"
+) -> Webhook:
     """Return an event whose signature was right."""
-    return Webhook(event_id, type_, b'{"id":"' + event_id.encode() + b'"}', fact)
+    return Webhook(psp, event_id, type_, b'{"id":"' + event_id.encode() + b'"}', fact)
 
 
 def ids(payments: Sequence[Payment]) -> set[str]:

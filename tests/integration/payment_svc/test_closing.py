@@ -38,7 +38,7 @@ async def test_an_answer_that_comes_while_the_service_closes_is_stored(
     service_database: Callable[[str], ServiceDatabase],
 ) -> None:
     database, psp = service_database("payment_svc"), SlowPsp()
-    runtime = wired("payment_svc", database.url, KEYS, psp=psp)
+    runtime = wired("payment_svc", database.url, KEYS, psps=[psp])
     await runtime.database.open()
     for gatherer in runtime.gatherers.values():
         gatherer.start()

@@ -56,7 +56,7 @@ async def test_a_look_up_that_comes_after_the_webhook_finds_nothing_to_do(till: 
     await till.receive(webhook("evt_1", captured(payment, Source.WEBHOOK)))
     await asyncio.gather(
         till.learn(captured(payment, Source.LOOKUP)),
-        till.learn(PspFact(payment.id, Status.UNKNOWN, Source.ANSWER)),
+        till.learn(PspFact(payment.id, Status.UNKNOWN, Source.ANSWER, "stripe")),
     )
     assert len(till.said()) == 1
     assert (await till.payment(payment.id)).version == 2
@@ -79,6 +79,6 @@ async def test_a_sweep_passes_by_what_another_transaction_holds(till: Till) -> N
     await till.make_due(one)
     await till.make_due(two)
     async with till.runtime.database.connection() as live, live.transaction():
-        await live.execute("SELECT 1 FROM payments WHERE id = %s FOR UPDATE", (one.id,))
+        await live.execute("SELECT 1 FROM attempts WHERE payment_id = %s FOR UPDATE", (one.id,))
         claimed = await till.reader.claim_undecided(limit=10, lease_s=15.0)
     assert ids(claimed) == {two.id}

@@ -7,7 +7,7 @@ import pytest
 from payment_svc.domain.payment import Payment, PspFact, Source, Status
 from tests.integration.payment_svc.conftest import Till, captured, challenged, failed, ids
 
-DUE_IN = "SELECT extract(epoch FROM look_up_at - now())::float FROM payments WHERE id = %s"
+DUE_IN = "SELECT extract(epoch FROM look_up_at - now())::float FROM attempts WHERE payment_id = %s"
 
 
 async def seconds_until_due(till: Till, payment: Payment) -> float | None:
@@ -25,7 +25,7 @@ async def test_nobody_asks_while_the_answer_may_still_come(till: Till) -> None:
 
 async def test_an_unknown_payment_is_looked_up_at_once(till: Till) -> None:
     [payment] = await till.begin("ord_1")
-    await till.learn(PspFact(payment.id, Status.UNKNOWN, Source.ANSWER))
+    await till.learn(PspFact(payment.id, Status.UNKNOWN, Source.ANSWER, "stripe"))
     due = await seconds_until_due(till, payment)
     assert due is not None
     assert due <= 0.25
@@ -33,8 +33,8 @@ async def test_an_unknown_payment_is_looked_up_at_once(till: Till) -> None:
 
 async def test_a_payment_that_stays_unknown_is_given_more_time_after_each_look_up(till: Till) -> None:
     [payment] = await till.begin("ord_1")
-    waiting = PspFact(payment.id, Status.PROCESSING, Source.LOOKUP, psp_reference="pi_1")
-    unknown = PspFact(payment.id, Status.UNKNOWN, Source.ANSWER)
+    waiting = PspFact(payment.id, Status.PROCESSING, Source.LOOKUP, "stripe", psp_reference="pi_1")
+    unknown = PspFact(payment.id, Status.UNKNOWN, Source.ANSWER, "stripe")
     pauses: list[float] = []
     for _ in range(4):
         await till.learn(unknown)
@@ -52,7 +52,9 @@ async def test_every_undecided_payment_is_looked_up_some_time(till: Till, word: 
     await till.learn(
         challenged(payment)
         if word is Status.REQUIRES_ACTION
-        else PspFact(payment.id, word, Source.ANSWER, psp_reference="" if word is Status.UNKNOWN else "pi_1")
+        else PspFact(
+            payment.id, word, Source.ANSWER, "stripe", psp_reference="" if word is Status.UNKNOWN else "pi_1"
+        )
     )
     await till.make_due(payment)
     assert ids(await till.reader.claim_undecided(limit=10, lease_s=15.0)) == {payment.id}
@@ -70,7 +72,7 @@ async def test_a_decided_payment_is_never_looked_up(till: Till, word: object) ->
 @pytest.mark.parametrize("word", [Status.UNKNOWN, Status.REQUIRES_ACTION])
 async def test_who_stays_undecided_is_looked_up_less_and_less_often(till: Till, word: Status) -> None:
     [payment] = await till.begin("ord_1")
-    asked = PspFact(payment.id, word, Source.ANSWER)
+    asked = PspFact(payment.id, word, Source.ANSWER, "stripe")
     await till.learn(challenged(payment) if word is Status.REQUIRES_ACTION else asked)
     pauses: list[int] = []
     for _ in range(9):

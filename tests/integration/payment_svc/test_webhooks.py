@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured, PaymentFailed
 
@@ -55,18 +56,31 @@ async def test_a_contradiction_is_stored_with_what_came_of_it_and_answered_well(
     [payment] = await till.begin("ord_1")
     await till.learn(failed(payment))
     till.said()
-    assert await till.receive(webhook("evt_1", captured(payment, Source.WEBHOOK))) == [False]
+    other = replace(captured(payment, Source.WEBHOOK), psp_reference="pi_other")
+    assert await till.receive(webhook("evt_1", other)) == [False]
     [(event_id, outcome)] = await till.rows(OUTCOMES)
     assert event_id == "evt_1"
     assert outcome.startswith("contradicts: ")
-    assert "FAILED" in outcome
+    assert "pi_other" in outcome
     assert till.said() == []
     assert (await till.payment(payment.id)).status is Status.FAILED
-    assert await till.receive(webhook("evt_1", captured(payment, Source.WEBHOOK))) == [True]
+    assert await till.receive(webhook("evt_1", other)) == [True]
+
+
+async def test_two_psps_may_call_their_events_alike(till: Till) -> None:
+    [payment] = await till.begin("ord_1")
+    fact = captured(payment, Source.WEBHOOK)
+    theirs = webhook("evt_1", replace(fact, psp="adyen"), psp="adyen")
+    assert await till.receive(theirs, webhook("evt_1", fact)) == [False, False]
+    outcomes = await till.rows("SELECT psp, outcome FROM webhooks ORDER BY psp")
+    assert [psp for psp, _ in outcomes] == ["adyen", "stripe"]
+    assert "is at stripe, and adyen speaks of it" in outcomes[0][1]
+    assert outcomes[1][1] == "applied"
+    assert len(till.said()) == 1
 
 
 async def test_what_is_not_ours_is_stored_and_answered_well(till: Till) -> None:
-    unknown = PspFact("pay_unknown", Status.CAPTURED, Source.WEBHOOK, psp_reference="pi_1")
+    unknown = PspFact("pay_unknown", Status.CAPTURED, Source.WEBHOOK, "stripe", psp_reference="pi_1")
     answers = await till.receive(
         webhook("evt_1", None, "charge.refunded"),
         webhook("evt_2", unknown),
@@ -82,7 +96,9 @@ async def test_what_is_not_ours_is_stored_and_answered_well(till: Till) -> None:
 
 async def test_webhooks_that_overtake_each_other_end_as_the_last_word_says(till: Till) -> None:
     [payment] = await till.begin("ord_1")
-    processing = PspFact(payment.id, Status.PROCESSING, Source.WEBHOOK, psp_reference=f"pi_{payment.id}")
+    processing = PspFact(
+        payment.id, Status.PROCESSING, Source.WEBHOOK, "stripe", psp_reference=f"pi_{payment.id}"
+    )
     await till.receive(webhook("evt_2", captured(payment, Source.WEBHOOK)))
     await till.receive(webhook("evt_1", processing, "payment_intent.processing"))
     assert (await till.payment(payment.id)).status is Status.CAPTURED

@@ -32,11 +32,14 @@ VALUES (%(order)s, 'mer_1', 'cus_1', %(status)s, %(reason)s, '[[]]', 'EUR', 8900
     now() - interval '5 min', now() - interval '4 min', now() - interval '4 min')
 """
 _PAYMENT = """
+WITH attempt AS (
+    INSERT INTO attempts (payment_id, kind, number, operation, amount, psp, state, psp_reference, started_at)
+    VALUES (%(payment)s, 'CHARGE', 1, 1, 8900, 'stripe', %(state)s, %(intent)s, now() - interval '5 min')
+)
 INSERT INTO payments (id, order_id, merchant_id, customer_id, status, amount, amount_captured, fee_amount,
-    tax_amount, currency, payment_method_id, psp, psp_reference, attempt, correlation_id, traceparent,
-    version, created_at, updated_at)
+    tax_amount, currency, payment_method_id, correlation_id, traceparent, version, created_at, updated_at)
 VALUES (%(payment)s, %(order)s, 'mer_1', 'cus_1', %(status)s, 8900, %(captured)s, 300, 1421, 'EUR',
-    'pm_card_visa', 'stripe', %(intent)s, 1, '', '', 3, now() - interval '5 min', now() - interval '4 min')
+    'pm_card_visa', '', '', 3, now() - interval '5 min', now() - interval '4 min')
 """
 _STOCK = """
 INSERT INTO products (merchant_id, sku, name, unit_amount, currency, on_hand, received)
@@ -66,7 +69,9 @@ class Shop:
         await self.run(
             ORDERS, _ORDER, values | {"status": "COMPLETED", "reason": "", "journal": journal, "sold": True}
         )
-        await self.run(PAYMENTS, _PAYMENT, values | {"status": "CAPTURED", "captured": TOTAL})
+        await self.run(
+            PAYMENTS, _PAYMENT, values | {"status": "CAPTURED", "state": "DONE", "captured": TOTAL}
+        )
         await self.reserve(name, "SOLD")
         await self.run(STOCK, "UPDATE products SET on_hand = on_hand - 1, sold = sold + 1")
         self.charge(f"pi_{name}", name)
@@ -79,9 +84,9 @@ class Shop:
             _ORDER,
             values | {"status": "FAILED", "reason": "card_declined", "journal": "", "sold": False},
         )
-        await self.run(PAYMENTS, _PAYMENT, values | {"status": "FAILED", "captured": 0})
+        await self.run(PAYMENTS, _PAYMENT, values | {"status": "FAILED", "state": "ENDED", "captured": 0})
         await self.reserve(name, "RELEASED")
-        self.charge(f"pi_{name}", name, status="requires_payment_method")
+        self.charge(f"pi_{name}", name, status="canceled")
 
     async def post(self, name: str) -> str:
         """Post the capture of a payment; return the journal."""

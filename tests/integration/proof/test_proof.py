@@ -107,9 +107,12 @@ LIES: Final[dict[str, list[tuple[str, str, str]]]] = {
     "no_double_charge": [
         (PAYMENTS, "UPDATE payments SET amount_captured = 1 WHERE id = 'pay_a'", "pay_a captured 1 EUR"),
         (PAYMENTS, "UPDATE payments SET currency = 'USD' WHERE id = 'pay_c'", "pay_c captured 8900 USD"),
-        (PAYMENTS, "UPDATE payments SET psp_reference = 'pi_z' WHERE id = 'pay_a'", "pi_z did not succeed"),
+        (PAYMENTS, "UPDATE attempts SET psp_reference = 'pi_z' WHERE payment_id = 'pay_a'", "pi_z did not"),
     ],
-    "caps_hold": [(PAYMENTS, "UPDATE payments SET amount_refunded = 9000 WHERE id = 'pay_a'", "pay_a")],
+    "caps_hold": [
+        (PAYMENTS, "UPDATE payments SET amount_refunded = 9000 WHERE id = 'pay_a'", "pay_a"),
+        (PAYMENTS, "UPDATE attempts SET amount = 1 WHERE payment_id = 'pay_c'", "pay_c"),
+    ],
     "stock_conserved": [
         (STOCK, "UPDATE products SET sold = sold + 1, on_hand = on_hand - 1", "sold 3; on record"),
         (STOCK, "DELETE FROM stock_adjustments", "on record: received 0"),
@@ -193,19 +196,29 @@ _OPEN_AGAIN: Final = (
 
 
 @pytest.mark.parametrize(
-    ("payment", "stuck"),
+    ("payment", "attempt", "stuck"),
     [
-        ("status = 'UNKNOWN', updated_at = now()", ["ord_b", "pay_b"]),
-        ("status = 'PROCESSING', updated_at = now(), psp_reference = NULL", ["ord_b", "pay_b"]),
-        ("status = 'PROCESSING'", []),
-        ("status = 'PROCESSING', created_at = now() - interval '13 days'", []),
-        ("status = 'PROCESSING', created_at = now() - interval '15 days'", ["ord_b", "pay_b"]),
+        ("status = 'UNKNOWN', updated_at = now()", "state = 'OPEN'", ["ord_b", "pay_b"]),
+        (
+            "status = 'PROCESSING', updated_at = now()",
+            "state = 'OPEN', psp_reference = NULL",
+            ["ord_b", "pay_b"],
+        ),
+        ("status = 'PROCESSING'", "state = 'CLOSING'", ["ord_b", "pay_b"]),
+        ("status = 'PROCESSING'", "state = 'OPEN'", []),
+        ("status = 'PROCESSING', created_at = now() - interval '13 days'", "state = 'OPEN'", []),
+        (
+            "status = 'PROCESSING', created_at = now() - interval '15 days'",
+            "state = 'OPEN'",
+            ["ord_b", "pay_b"],
+        ),
     ],
 )
 async def test_only_the_psp_can_say_that_a_payment_takes_its_time(
-    shop: Shop, payment: str, stuck: list[str]
+    shop: Shop, payment: str, attempt: str, stuck: list[str]
 ) -> None:
     await shop.run(ORDERS, _OPEN_AGAIN)
+    await shop.run(PAYMENTS, f"UPDATE attempts SET {attempt} WHERE payment_id = 'pay_b'")
     await shop.run(PAYMENTS, f"UPDATE payments SET {payment} WHERE id = 'pay_b'")
     detail = (await shop.failures()).get("nothing_stuck", "")
     assert [name for name in ("ord_b", "pay_b") if name in detail] == stuck

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
 from itertools import count
 from typing import Any, Final
 
 from payment_svc.adapters.stripe.intents import fact_of_intent
-from payment_svc.application.ports import PspUnavailable, PspUndecided, Webhook
+from payment_svc.application.ports import PspKeySpent, PspRejected, PspUnavailable, PspUndecided, Webhook
+from payment_svc.domain.attempt import State
 from payment_svc.domain.payment import Payment, PspFact, Source
 
 
@@ -22,6 +23,8 @@ class Card(Enum):
     DECLINED = "pm_declined"
     NEEDS_AUTHENTICATION = "pm_needs_authentication"
     DECIDED_LATER = "pm_decided_later"
+    # Refused for good, whatever the card.
+    UNKNOWN_TO_PSP = "pm_unknown_to_psp"
 
 
 class Fate(Enum):
@@ -33,6 +36,9 @@ class Fate(Enum):
     REFUSED = "429: nothing happened"
     # Stripe's search is behind by up to a minute: what exists is not found yet.
     NOT_FOUND_YET = "what exists is not found"
+    # An error of the PSP's own is kept under the key: the same call is answered with it from now on.
+    BROKEN = "500, kept under the key; nothing happened"
+    BROKEN_HALFWAY = "500, kept under the key; created and never confirmed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class Intent:
     payment_id: str
     order_id: str
     amount: int
+    attempt: int
     status: str
 
     def document(self) -> dict[str, Any]:
@@ -54,7 +61,11 @@ class Intent:
             "status": self.status,
             "currency": "eur",
             "amount_received": self.amount if self.status == "succeeded" else 0,
-            "metadata": {"payment_id": self.payment_id, "order_id": self.order_id},
+            "metadata": {
+                "payment_id": self.payment_id,
+                "order_id": self.order_id,
+                "attempt": str(self.attempt),
+            },
             "last_payment_error": declined if self.status == "requires_payment_method" else None,
             "next_action": challenge if self.status == "requires_action" else None,
         }
@@ -70,20 +81,36 @@ _FIRST_STATUS = {
 
 @dataclass(slots=True)
 class Call:
-    """A call that waits for its fate."""
+    """A call that waits for its fate.
+
+    Attributes:
+        by_search: whether it looks for what may not be found yet.
+        breaks: what becomes of it at the PSP if that breaks: halfway, or before.
+    """
 
     happen: Callable[[], PspFact | None]
     by_search: bool
+    breaks: Callable[[bool], None]
     answer: asyncio.Future[PspFact | None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
     def meet(self, fate: Fate) -> None:
         """Let the call happen, or not, and be answered, or not; its caller may be gone."""
-        fact = self.happen() if fate in (Fate.ANSWERED, Fate.LOST_AFTER) else None
+        fact: PspFact | None = None
+        refusal: PspRejected | PspKeySpent | None = None
+        if fate in (Fate.ANSWERED, Fate.LOST_AFTER):
+            try:
+                fact = self.happen()
+            except (PspRejected, PspKeySpent) as error:
+                refusal = error
+        elif fate in (Fate.BROKEN, Fate.BROKEN_HALFWAY):
+            self.breaks(fate is Fate.BROKEN_HALFWAY)
         if self.answer.done():
             return
         match fate:
+            case Fate.ANSWERED if refusal is not None:
+                self.answer.set_exception(refusal)
             case Fate.ANSWERED:
                 self.answer.set_result(fact)
             case Fate.NOT_FOUND_YET if self.by_search:
@@ -110,24 +137,36 @@ class Psp:
         self.calls: list[Call] = []
         self.webhooks: list[Webhook] = []
         self._answers: dict[str, Intent] = {}
+        self._spent: set[str] = set()
         self._numbers = count(1)
 
     async def charge(self, payment: Payment) -> PspFact:
-        fact = await self._call(lambda: self._charge(payment), by_search=False)
+        fact = await self._call(
+            lambda: self._charge(payment), breaks=lambda halfway: self._break(payment, halfway=halfway)
+        )
         assert fact is not None, "a charge is answered with what it did"
         return fact
 
     async def find(self, payment: Payment) -> PspFact | None:
-        return await self._call(lambda: self._find(payment), by_search=not payment.psp_reference)
+        searches = not payment.current.psp_reference and payment.current.state is not State.SPENT
+        return await self._call(lambda: self._find(payment), by_search=searches)
 
     async def cancel(self, payment: Payment) -> PspFact:
-        fact = await self._call(lambda: self._cancel(payment), by_search=False)
+        fact = await self._call(lambda: self._cancel(payment))
         assert fact is not None, "a cancellation is answered with what it did"
         return fact
 
     def waiting(self) -> list[Intent]:
         """Return the intents that their buyer or the bank has to decide."""
         return [i for i in self.intents.values() if i.status in ("requires_action", "processing")]
+
+    def still_payable(self) -> list[Intent]:
+        """Return the intents that were declined or never confirmed, and are not cancelled."""
+        return [
+            i
+            for i in self.intents.values()
+            if i.status in ("requires_payment_method", "requires_confirmation")
+        ]
 
     def captured(self, order_id: str = "") -> list[Intent]:
         """Return what was taken: from the buyer of an order, or from all of them."""
@@ -138,34 +177,64 @@ class Psp:
         """End an intent: its buyer has passed or failed 3-D Secure, or the bank has decided at last."""
         self._put(intent, "succeeded" if paid else "requires_payment_method")
 
-    async def _call(self, happen: Callable[[], PspFact | None], *, by_search: bool) -> PspFact | None:
-        call = Call(happen, by_search)
+    async def _call(
+        self,
+        happen: Callable[[], PspFact | None],
+        *,
+        by_search: bool = False,
+        breaks: Callable[[bool], None] = lambda halfway: None,
+    ) -> PspFact | None:
+        call = Call(happen, by_search, breaks)
         self.calls.append(call)
         return await call.answer
 
     def _cancel(self, payment: Payment) -> PspFact | None:
-        """Cancel an intent that nobody has decided yet; any other says what it is."""
-        intent = self.intents[payment.psp_reference]
-        if intent.status == "requires_action":
+        """Cancel an intent that could still be paid; any other says what it is."""
+        intent = self.intents[payment.current.psp_reference]
+        if intent.status == "requires_action" or intent in self.still_payable():
             intent = self._put(intent, "canceled")
         return fact_of_intent(intent.document(), Source.LOOKUP)
 
     def _charge(self, payment: Payment) -> PspFact | None:
         """Charge once per key; a known key is answered as the first time, whatever has happened since."""
-        if payment.psp_key not in self._answers:
-            intent = Intent(f"pi_{next(self._numbers)}", payment.id, payment.order_id, payment.amount, "")
-            self._answers[payment.psp_key] = self._put(intent, _FIRST_STATUS[Card(payment.payment_method_id)])
-        return fact_of_intent(self._answers[payment.psp_key].document(), Source.ANSWER)
+        key = payment.current.psp_key
+        if key in self._spent:
+            raise PspKeySpent("500, as before")
+        card = Card(payment.payment_method_id)
+        if card is Card.UNKNOWN_TO_PSP:
+            raise PspRejected("no such payment method")
+        if key not in self._answers:
+            self._answers[key] = self._make(payment, _FIRST_STATUS[card])
+        return fact_of_intent(self._answers[key].document(), Source.ANSWER)
+
+    def _break(self, payment: Payment, *, halfway: bool) -> None:
+        """Keep an error under a key, unless the key has an answer."""
+        key = payment.current.psp_key
+        if key in self._answers or key in self._spent:
+            return
+        self._spent.add(key)
+        if halfway:
+            self._make(payment, "requires_confirmation")
 
     def _find(self, payment: Payment) -> PspFact | None:
-        known = [intent for intent in self.intents.values() if intent.payment_id == payment.id]
+        made_by = (payment.id, payment.current.number)
+        known = [each for each in self.intents.values() if (each.payment_id, each.attempt) == made_by]
         assert len(known) <= 1, f"{payment.id} was begun twice at the PSP"
         return fact_of_intent(known[0].document(), Source.LOOKUP) if known else None
 
+    def _make(self, payment: Payment, status: str) -> Intent:
+        number = payment.current.number
+        intent = Intent(
+            f"pi_{next(self._numbers)}", payment.id, payment.order_id, payment.amount, number, status
+        )
+        return self._put(intent, status)
+
     def _put(self, intent: Intent, status: str) -> Intent:
-        after = Intent(intent.id, intent.payment_id, intent.order_id, intent.amount, status)
+        after = replace(intent, status=status)
         self.intents[after.id] = after
+        if status == "requires_confirmation":
+            return after  # Nobody is told of it.
         fact = fact_of_intent(after.document(), Source.WEBHOOK)
         number = next(self._numbers)
-        self.webhooks.append(Webhook(f"evt_psp_{number}", f"payment_intent.{status}", b"{}", fact))
+        self.webhooks.append(Webhook("stripe", f"evt_psp_{number}", f"payment_intent.{status}", b"{}", fact))
         return after

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Final
 
 from inventory_svc.application.ports import Survey
 from inventory_svc.domain.reservation import Reservation
@@ -17,11 +17,10 @@ from notification_svc.domain.delivery import Delivery, Move, Template
 from order_svc.application.ports import TimelineStep
 from order_svc.domain.order import TRANSITIONS, Order, Status
 from payment_svc.application.ports import Webhook
+from payment_svc.domain.attempt import UNDECIDED, State
+from payment_svc.domain.decision import Decided
 from payment_svc.domain.payment import Payment
 from payment_svc.domain.payment import Status as PaymentStatus
-
-# What the sweep of the payment service asks the PSP about.
-UNDECIDED: Final = {PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN, PaymentStatus.REQUIRES_ACTION}
 
 
 class Orders:
@@ -120,7 +119,7 @@ class Payments:
 
     def __init__(self) -> None:
         self.by_id: dict[str, Payment] = {}
-        self.webhooks: dict[str, str] = {}
+        self.webhooks: dict[tuple[str, str], str] = {}
 
     async def add(self, payments: Sequence[Payment]) -> list[Payment]:
         new: list[Payment] = []
@@ -133,25 +132,34 @@ class Payments:
     async def lock(self, payment_ids: Sequence[str]) -> dict[str, Payment]:
         return {payment_id: self.by_id[payment_id] for payment_id in payment_ids if payment_id in self.by_id}
 
-    async def save(self, payments: Sequence[Payment]) -> None:
-        for payment in payments:
+    async def save(self, before: Mapping[str, Payment], after: Sequence[Payment]) -> None:
+        for payment in after:
             assert payment.amount_captured in (0, payment.amount), f"{payment.id} was captured in part"
+            in_play = [attempt for attempt in payment.attempts if attempt.state is not State.ENDED]
+            assert len(in_play) <= 1, f"{payment.id} is charged twice at once"
+            assert (payment.status is PaymentStatus.CAPTURED) == any(
+                attempt.state is State.DONE for attempt in payment.attempts
+            )
             self.by_id[payment.id] = payment
 
-    async def store_webhooks(self, webhooks: Sequence[Webhook]) -> frozenset[str]:
-        fresh = frozenset(webhook.event_id for webhook in webhooks) - self.webhooks.keys()
+    async def store_webhooks(self, webhooks: Sequence[Webhook]) -> frozenset[tuple[str, str]]:
+        fresh = frozenset((webhook.psp, webhook.event_id) for webhook in webhooks) - self.webhooks.keys()
         self.webhooks.update(dict.fromkeys(fresh, "applied"))
         return fresh
 
-    async def note_outcomes(self, outcomes: Sequence[tuple[str, str]]) -> None:
-        self.webhooks.update(dict(outcomes))
+    async def note_outcomes(self, outcomes: Sequence[tuple[Webhook, str]]) -> None:
+        self.webhooks.update({(webhook.psp, webhook.event_id): outcome for webhook, outcome in outcomes})
+
+    async def record(self, decisions: Sequence[Decided]) -> None:
+        raise AssertionError("nobody decides in this shop")
 
     async def get(self, payment_id: str) -> Payment | None:
         return self.by_id.get(payment_id)
 
     async def claim_undecided(self, *, limit: int, lease_s: float) -> list[Payment]:
         """Return all that are undecided: to this sweep, everything is due at any time."""
-        return [payment for payment in self.by_id.values() if payment.status in UNDECIDED]
+        due = [payment for payment in self.by_id.values() if payment.current.state in UNDECIDED]
+        return [replace(payment, attempts=(payment.current,)) for payment in due]
 
 
 class Books:

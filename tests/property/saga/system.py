@@ -57,9 +57,10 @@ _NEVER_LOGGED: Final = {"payment.contradicted", "payment.call_failed"}
 # Turns of the event loop after which whatever an answer has set off is done.
 _TURNS: Final = 8
 
-# The longest chain of events from a checkout to its end has six links; each may need a round of its own, and
-# so may each of twenty bad fates that are still to come.
-_ROUNDS_TO_QUIET: Final = 40
+# The longest chain of events from a checkout to its end has six links; each may need a round of its own. Each
+# of twenty bad fates that are still to come may need three: to notice that a key is spent, that nothing is
+# left of it, and to use another.
+_ROUNDS_TO_QUIET: Final = 80
 
 
 class System:
@@ -123,7 +124,7 @@ class System:
 
     def deliver_webhooks(self, webhooks: Sequence[Webhook]) -> None:
         """Hand webhooks to the payment service, as one batch."""
-        self._run(self.services["payment_svc"].gathered["webhooks"].handle(list(webhooks)))
+        self._run(self.services["payment_svc"].gathered["psp_news"].handle(list(webhooks)))
 
     def sweep(self) -> None:
         """Let the payment service look for payments that are undecided."""
@@ -287,7 +288,7 @@ class System:
                     runtime,
                     payments=lambda connection: self.payments,
                     reader=self.payments,
-                    psp=self.psp,
+                    psps=[self.psp],
                 )
             case "ledger_svc":
                 ledger_svc.bootstrap.build(

@@ -55,6 +55,24 @@ def test_each_state_of_an_intent_is_a_state_of_a_payment(
     assert fact.amount_captured == (2_000 if status is Status.CAPTURED else 0)
 
 
+@pytest.mark.parametrize("method", ["pm_card_visa", None])
+@pytest.mark.parametrize("source", [Source.ANSWER, Source.LOOKUP])
+def test_an_intent_that_nobody_confirmed_fails_and_is_to_be_closed(
+    method: str | None, source: Source
+) -> None:
+    fact = fact_of_intent(document(method, confirm="false"), source)
+    assert fact is not None
+    assert (fact.status, fact.reason, fact.still_payable) == (Status.FAILED, "never_confirmed", True)
+
+
+@pytest.mark.parametrize(("metadata", "number"), [({}, 1), ({"attempt": "2"}, 2), ({"attempt": "x"}, 0)])
+def test_an_intent_names_its_attempt_from_the_second_on(metadata: dict[str, str], number: int) -> None:
+    intent = {**document("pm_card_visa"), "metadata": {"payment_id": "pay_1", **metadata}}
+    fact = fact_of_intent(intent, Source.WEBHOOK)
+    assert fact is not None
+    assert (fact.psp, fact.attempt) == ("stripe", number)
+
+
 def test_a_cancelled_intent_is_a_voided_payment() -> None:
     cancelled = {**document("pm_card_visa", confirm="false"), "status": "canceled"}
     fact = fact_of_intent(cancelled, Source.LOOKUP)

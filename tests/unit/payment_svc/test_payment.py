@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.values.errors import IllegalMove
-from payment_svc.domain.payment import TRANSITIONS, Payment, PspFact, Status, platform_fee
+from payment_svc.domain.attempt import MAX_ATTEMPTS, State
+from payment_svc.domain.payment import TRANSITIONS, Payment, PspFact, Source, Status, platform_fee
 from tests.unit.payment_svc.payments import AMOUNT, LATER, TAKEN, fact, payment
 
 # What a PSP says; the rest of the states are our own.
@@ -34,8 +35,9 @@ TABLE: Final = {
     Status.AUTHORIZED: (IS_OLD, IS_OLD, IS_OLD, IS_OLD, MOVES, CONTRADICTS, MOVES),
     Status.CAPTURED: (IS_OLD, IS_OLD, IS_OLD, IS_OLD, IS_OLD, CONTRADICTS, CONTRADICTS),
     # That nothing was taken is no news to a payment that has ended without money, whichever way.
-    Status.FAILED: (IS_OLD, IS_OLD, IS_OLD, IS_OLD, CONTRADICTS, IS_OLD, IS_OLD),
-    Status.VOIDED: (IS_OLD, IS_OLD, IS_OLD, IS_OLD, CONTRADICTS, IS_OLD, IS_OLD),
+    # Money that comes all the same is taken note of: it has to go back.
+    Status.FAILED: (IS_OLD, IS_OLD, IS_OLD, IS_OLD, MOVES, IS_OLD, IS_OLD),
+    Status.VOIDED: (IS_OLD, IS_OLD, IS_OLD, IS_OLD, MOVES, IS_OLD, IS_OLD),
 }
 CASES = [(state, word, what) for state, row in TABLE.items() for word, what in zip(WORDS, row, strict=True)]
 
@@ -76,25 +78,25 @@ def test_a_capture_of_another_amount_is_refused_with_both(amount: int) -> None:
 
 def test_the_psps_id_is_learnt_with_any_word_and_another_one_contradicts() -> None:
     known = payment().learn(fact(Status.PROCESSING, psp_reference="pi_7"), LATER)
-    assert (known.psp_reference, known.status, known.version) == ("pi_7", Status.PROCESSING, 1)
+    assert (known.current.psp_reference, known.status, known.version) == ("pi_7", Status.PROCESSING, 1)
     with pytest.raises(IllegalMove, match="pi_7 at the PSP, not pi_8"):
         known.learn(fact(Status.CAPTURED, psp_reference="pi_8"), LATER)
 
 
 def test_a_challenge_is_kept_while_it_waits_and_forgotten_with_its_end() -> None:
     waiting = payment().learn(fact(Status.REQUIRES_ACTION), LATER)
-    assert waiting.next_action_url == "https://bank.example/1"
-    assert waiting.learn(fact(Status.CAPTURED), LATER).next_action_url == ""
+    assert waiting.current.next_action_url == "https://bank.example/1"
+    assert waiting.learn(fact(Status.CAPTURED), LATER).current.next_action_url == ""
 
 
 def test_a_failure_says_why() -> None:
     failed = payment().learn(fact(Status.FAILED), LATER)
-    assert (failed.reason, failed.decline_code) == ("card_declined", "generic_decline")
+    assert (failed.current.reason, failed.current.decline_code) == ("card_declined", "generic_decline")
 
 
 def test_a_fact_of_another_payment_is_a_mistake_of_ours() -> None:
     with pytest.raises(AssertionError, match="belongs to its payment"):
-        payment().learn(PspFact("pay_2", Status.CAPTURED, fact(Status.CAPTURED).source), LATER)
+        payment().learn(PspFact("pay_2", Status.CAPTURED, fact(Status.CAPTURED).source, "stripe"), LATER)
 
 
 STORIES = [
@@ -132,8 +134,89 @@ def test_whatever_is_said_money_is_taken_once_and_in_whole(words: list[Status]) 
 
 
 def test_a_key_names_payment_operation_and_attempt() -> None:
-    assert payment().psp_key == "pay_1:charge:1"
-    assert payment(attempt=2).psp_key == "pay_1:charge:2"
+    assert payment().current.psp_key == "pay_1:charge:1"
+    assert payment(number=2).current.psp_key == "pay_1:charge:2"
+
+
+# A decline, and whatever else the PSP would still take money for.
+
+DECLINED: Final = fact(Status.FAILED, still_payable=True)
+VOIDED: Final = fact(Status.VOIDED)
+
+
+@pytest.mark.parametrize("state", [Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION])
+def test_a_decline_is_no_failure_before_nobody_can_pay_it_any_more(state: Status) -> None:
+    declined = payment(state).learn(DECLINED, LATER)
+    assert (declined.status, declined.current.state) == (Status.PROCESSING, State.CLOSING)
+    assert declined.learn(DECLINED, LATER) is declined
+    failed = declined.learn(VOIDED, LATER)
+    assert (failed.status, failed.current.state) == (Status.FAILED, State.ENDED)
+    assert (failed.current.reason, failed.current.decline_code) == ("card_declined", "generic_decline")
+
+
+@pytest.mark.parametrize("word", [Status.UNKNOWN, Status.PROCESSING, Status.REQUIRES_ACTION])
+def test_what_was_said_before_a_decline_does_not_take_it_back(word: Status) -> None:
+    declined = payment().learn(DECLINED, LATER)
+    assert declined.learn(fact(word), LATER) is declined
+
+
+def test_what_is_paid_after_a_decline_and_before_its_cancellation_is_captured() -> None:
+    paid = payment().learn(DECLINED, LATER).learn(fact(Status.CAPTURED), LATER)
+    assert (paid.status, paid.current.state, paid.current.reason) == (Status.CAPTURED, State.DONE, "")
+    assert paid.learn(DECLINED, LATER) is paid, "the decline was earlier"
+
+
+def test_a_payment_that_had_failed_before_is_closed_and_stays_as_it_is() -> None:
+    """Rows of the version that announced a decline and left the intent payable."""
+    failed = payment(Status.FAILED, state=State.CLOSING, reason="card_declined")
+    closed = failed.learn(VOIDED, LATER)
+    assert (closed.status, closed.version, closed.current.state) == (Status.FAILED, 1, State.ENDED)
+
+
+# A PSP that breaks, and keeps that under the key.
+
+SPENT: Final = fact(Status.UNKNOWN, key_spent=True)
+NOTHING: Final = fact(Status.FAILED, source=Source.LOOKUP, psp_reference="", reason="psp_error")
+
+
+def test_after_a_spent_key_that_left_nothing_there_is_another_attempt_with_another_key() -> None:
+    spent = payment().learn(SPENT, LATER)
+    assert (spent.status, spent.current.state) == (Status.UNKNOWN, State.SPENT)
+    again = spent.learn(NOTHING, LATER)
+    assert again.status is Status.PROCESSING
+    assert [attempt.state for attempt in again.attempts] == [State.ENDED, State.OPEN]
+    assert [attempt.psp_key for attempt in again.attempts] == ["pay_1:charge:1", "pay_1:charge:2"]
+    assert again.current.operation == again.attempts[0].operation
+    assert again.learn(fact(Status.CAPTURED, attempt=2), LATER).status is Status.CAPTURED
+
+
+def test_a_spent_key_under_which_something_was_made_after_all_is_followed() -> None:
+    spent = payment().learn(SPENT, LATER)
+    found = spent.learn(fact(Status.PROCESSING), LATER)
+    assert (found.status, found.current.state, len(found.attempts)) == (Status.PROCESSING, State.OPEN, 1)
+    assert spent.learn(fact(Status.CAPTURED), LATER).status is Status.CAPTURED
+    assert found.learn(SPENT, LATER) is found, "more is known now than that its call broke"
+
+
+def test_a_psp_that_always_breaks_is_left_alone_in_the_end() -> None:
+    known = payment()
+    for _ in range(MAX_ATTEMPTS):
+        assert not known.has_ended
+        known = known.learn(SPENT, LATER).learn(NOTHING, LATER)
+    assert (known.status, known.current.reason) == (Status.FAILED, "psp_error")
+    assert len({attempt.psp_key for attempt in known.attempts}) == MAX_ATTEMPTS
+
+
+def test_what_is_said_of_an_earlier_attempt_changes_nothing_and_its_money_contradicts() -> None:
+    again = payment().learn(SPENT, LATER).learn(NOTHING, LATER)
+    assert again.learn(fact(Status.VOIDED, attempt=1), LATER) is again
+    with pytest.raises(IllegalMove, match="attempt 1 of payment pay_1 had left nothing"):
+        again.learn(fact(Status.CAPTURED, attempt=1), LATER)
+
+
+def test_only_the_psp_that_was_called_is_believed() -> None:
+    with pytest.raises(IllegalMove, match="is at stripe, and adyen speaks of it"):
+        payment().learn(fact(Status.CAPTURED, psp="adyen"), LATER)
 
 
 AMOUNTS = st.integers(1, 99_999_999)

@@ -29,7 +29,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'florin/payment/v1/payment_service.proto\x12\x11\x66lorin.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x66lorin/common/v1/options.proto\x1a\x1f\x66lorin/payment/v1/payment.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"*\n\x11GetPaymentRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"1\n\x1cReceiveStripeWebhookResponse\x12\x11\n\tduplicate\x18\x01 \x01(\x08\x32\x84\x01\n\x0ePaymentService\x12r\n\nGetPayment\x12$.florin.payment.v1.GetPaymentRequest\x1a\x1a.florin.payment.v1.Payment\"\"\xaa\xd4\x18\x05\n\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/payments/{id}2\x97\x01\n\x0eWebhookService\x12\x84\x01\n\x14ReceiveStripeWebhook\x12\x14.google.api.HttpBody\x1a/.florin.payment.v1.ReceiveStripeWebhookResponse\"%\x90\x02\x02\xaa\xd4\x18\x00\x82\xd3\xe4\x93\x02\x18\"\x13/v1/webhooks/stripe:\x01*B]\n\x11\x66lorin.payment.v1B\x13PaymentServiceProtoP\x01Z1florin.example/gen/go/florin/payment/v1;paymentv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'florin/payment/v1/payment_service.proto\x12\x11\x66lorin.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x66lorin/common/v1/options.proto\x1a\x1f\x66lorin/payment/v1/payment.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"*\n\x11GetPaymentRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"\xdd\x01\n\x14\x44\x65\x63idePaymentRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12>\n\x07outcome\x18\x02 \x01(\x0e\x32!.florin.payment.v1.Payment.StatusB\n\xbaH\x07\x82\x01\x04\x18\x05\x18\x07\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x1f\n\rpsp_reference\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x12\x13\n\x0b\x61gainst_psp\x18\x05 \x01(\x08\x12\x1c\n\nrequest_id\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\"1\n\x1cReceiveStripeWebhookResponse\x12\x11\n\tduplicate\x18\x01 \x01(\x08\x32\x89\x02\n\x0ePaymentService\x12r\n\nGetPayment\x12$.florin.payment.v1.GetPaymentRequest\x1a\x1a.florin.payment.v1.Payment\"\"\xaa\xd4\x18\x05\n\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/payments/{id}\x12\x82\x01\n\rDecidePayment\x12\'.florin.payment.v1.DecidePaymentRequest\x1a\x1a.florin.payment.v1.Payment\",\xaa\xd4\x18\x05\n\x01\x03\x10\x01\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/payments/{id}:decide:\x01*2\x97\x01\n\x0eWebhookService\x12\x84\x01\n\x14ReceiveStripeWebhook\x12\x14.google.api.HttpBody\x1a/.florin.payment.v1.ReceiveStripeWebhookResponse\"%\x90\x02\x02\xaa\xd4\x18\x00\x82\xd3\xe4\x93\x02\x18\"\x13/v1/webhooks/stripe:\x01*B]\n\x11\x66lorin.payment.v1B\x13PaymentServiceProtoP\x01Z1florin.example/gen/go/florin/payment/v1;paymentv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,16 +39,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\021florin.payment.v1B\023PaymentServiceProtoP\001Z1florin.example/gen/go/florin/payment/v1;paymentv1'
   _globals['_GETPAYMENTREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_GETPAYMENTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_DECIDEPAYMENTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_DECIDEPAYMENTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_DECIDEPAYMENTREQUEST'].fields_by_name['outcome']._loaded_options = None
+  _globals['_DECIDEPAYMENTREQUEST'].fields_by_name['outcome']._serialized_options = b'\272H\007\202\001\004\030\005\030\007'
+  _globals['_DECIDEPAYMENTREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_DECIDEPAYMENTREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\364\003'
+  _globals['_DECIDEPAYMENTREQUEST'].fields_by_name['psp_reference']._loaded_options = None
+  _globals['_DECIDEPAYMENTREQUEST'].fields_by_name['psp_reference']._serialized_options = b'\272H\005r\003\030\377\001'
+  _globals['_DECIDEPAYMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DECIDEPAYMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\377\001'
   _globals['_PAYMENTSERVICE'].methods_by_name['GetPayment']._loaded_options = None
   _globals['_PAYMENTSERVICE'].methods_by_name['GetPayment']._serialized_options = b'\252\324\030\005\n\003\001\002\003\202\323\344\223\002\023\022\021/v1/payments/{id}'
+  _globals['_PAYMENTSERVICE'].methods_by_name['DecidePayment']._loaded_options = None
+  _globals['_PAYMENTSERVICE'].methods_by_name['DecidePayment']._serialized_options = b'\252\324\030\005\n\001\003\020\001\202\323\344\223\002\035\"\030/v1/payments/{id}:decide:\001*'
   _globals['_WEBHOOKSERVICE'].methods_by_name['ReceiveStripeWebhook']._loaded_options = None
   _globals['_WEBHOOKSERVICE'].methods_by_name['ReceiveStripeWebhook']._serialized_options = b'\220\002\002\252\324\030\000\202\323\344\223\002\030\"\023/v1/webhooks/stripe:\001*'
   _globals['_GETPAYMENTREQUEST']._serialized_start=213
   _globals['_GETPAYMENTREQUEST']._serialized_end=255
-  _globals['_RECEIVESTRIPEWEBHOOKRESPONSE']._serialized_start=257
-  _globals['_RECEIVESTRIPEWEBHOOKRESPONSE']._serialized_end=306
-  _globals['_PAYMENTSERVICE']._serialized_start=309
-  _globals['_PAYMENTSERVICE']._serialized_end=441
-  _globals['_WEBHOOKSERVICE']._serialized_start=444
-  _globals['_WEBHOOKSERVICE']._serialized_end=595
+  _globals['_DECIDEPAYMENTREQUEST']._serialized_start=258
+  _globals['_DECIDEPAYMENTREQUEST']._serialized_end=479
+  _globals['_RECEIVESTRIPEWEBHOOKRESPONSE']._serialized_start=481
+  _globals['_RECEIVESTRIPEWEBHOOKRESPONSE']._serialized_end=530
+  _globals['_PAYMENTSERVICE']._serialized_start=533
+  _globals['_PAYMENTSERVICE']._serialized_end=798
+  _globals['_WEBHOOKSERVICE']._serialized_start=801
+  _globals['_WEBHOOKSERVICE']._serialized_end=952
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from florin.payment.v1 import payment_pb2 as _payment_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 import builtins as _builtins
@@ -37,6 +38,50 @@ class GetPaymentRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetPaymentRequest: _TypeAlias = GetPaymentRequest  # noqa: Y015
+
+@_typing.final
+class DecidePaymentRequest(_message.Message):
+    """What a person has decided."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    PSP_REFERENCE_FIELD_NUMBER: _builtins.int
+    AGAINST_PSP_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Payment id, e.g. `pay_01JD…`."""
+    outcome: _payment_pb2.Payment.Status.ValueType
+    """How it ended: CAPTURED or FAILED."""
+    reason: _builtins.str
+    """Why, for whoever asks later: 1 to 500 characters."""
+    psp_reference: _builtins.str
+    """What the PSP calls the payment, e.g. `pi_…`; only needed for one that is captured and whose name is not
+    known here.
+    """
+    against_psp: _builtins.bool
+    """Whether to decide although the PSP says otherwise."""
+    request_id: _builtins.str
+    """Idempotency key of callers that do not send the `Idempotency-Key` header."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        outcome: _payment_pb2.Payment.Status.ValueType = ...,
+        reason: _builtins.str = ...,
+        psp_reference: _builtins.str = ...,
+        against_psp: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["against_psp", b"against_psp", "id", b"id", "outcome", b"outcome", "psp_reference", b"psp_reference", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecidePaymentRequest: _TypeAlias = DecidePaymentRequest  # noqa: Y015
 
 @_typing.final
 class ReceiveStripeWebhookResponse(_message.Message):

@@ -42,6 +42,11 @@ class PaymentServiceStub:
                 request_serializer=florin_dot_payment_dot_v1_dot_payment__service__pb2.GetPaymentRequest.SerializeToString,
                 response_deserializer=florin_dot_payment_dot_v1_dot_payment__pb2.Payment.FromString,
                 _registered_method=True)
+        self.DecidePayment = channel.unary_unary(
+                '/florin.payment.v1.PaymentService/DecidePayment',
+                request_serializer=florin_dot_payment_dot_v1_dot_payment__service__pb2.DecidePaymentRequest.SerializeToString,
+                response_deserializer=florin_dot_payment_dot_v1_dot_payment__pb2.Payment.FromString,
+                _registered_method=True)
 
 
 class PaymentServiceServicer:
@@ -55,12 +60,28 @@ class PaymentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DecidePayment(self, request, context):
+        """Settles a payment that nobody else decides, as a person has found out: recorded with who and why, and
+        followed by what follows when the PSP says so. The PSP is asked once more before. Errors: NOT_FOUND;
+        FAILED_PRECONDITION for a payment that is decided (`ILLEGAL_STATE`) or of which the PSP says otherwise
+        (`PSP_SAYS_OTHERWISE`); INVALID_ARGUMENT (`PSP_REFERENCE_MISSING`) if it is to be captured under an unknown
+        name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PaymentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetPayment': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPayment,
                     request_deserializer=florin_dot_payment_dot_v1_dot_payment__service__pb2.GetPaymentRequest.FromString,
+                    response_serializer=florin_dot_payment_dot_v1_dot_payment__pb2.Payment.SerializeToString,
+            ),
+            'DecidePayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecidePayment,
+                    request_deserializer=florin_dot_payment_dot_v1_dot_payment__service__pb2.DecidePaymentRequest.FromString,
                     response_serializer=florin_dot_payment_dot_v1_dot_payment__pb2.Payment.SerializeToString,
             ),
     }
@@ -91,6 +112,33 @@ class PaymentService:
             target,
             '/florin.payment.v1.PaymentService/GetPayment',
             florin_dot_payment_dot_v1_dot_payment__service__pb2.GetPaymentRequest.SerializeToString,
+            florin_dot_payment_dot_v1_dot_payment__pb2.Payment.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecidePayment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/florin.payment.v1.PaymentService/DecidePayment',
+            florin_dot_payment_dot_v1_dot_payment__service__pb2.DecidePaymentRequest.SerializeToString,
             florin_dot_payment_dot_v1_dot_payment__pb2.Payment.FromString,
             options,
             channel_credentials,

@@ -37,6 +37,13 @@ class PaymentServiceStub:
     def __new__(cls, channel: _aio.Channel) -> PaymentServiceAsyncStub: ...
     GetPayment: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.GetPaymentRequest, _payment_pb2.Payment]
     """Gets one payment. Errors: NOT_FOUND, also for a payment that is not the caller's."""
+    DecidePayment: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.DecidePaymentRequest, _payment_pb2.Payment]
+    """Settles a payment that nobody else decides, as a person has found out: recorded with who and why, and
+    followed by what follows when the PSP says so. The PSP is asked once more before. Errors: NOT_FOUND;
+    FAILED_PRECONDITION for a payment that is decided (`ILLEGAL_STATE`) or of which the PSP says otherwise
+    (`PSP_SAYS_OTHERWISE`); INVALID_ARGUMENT (`PSP_REFERENCE_MISSING`) if it is to be captured under an unknown
+    name.
+    """
 
 @_typing.type_check_only
 class PaymentServiceAsyncStub(PaymentServiceStub):
@@ -45,6 +52,13 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetPayment: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.GetPaymentRequest, _payment_pb2.Payment]  # type: ignore[assignment]
     """Gets one payment. Errors: NOT_FOUND, also for a payment that is not the caller's."""
+    DecidePayment: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.DecidePaymentRequest, _payment_pb2.Payment]  # type: ignore[assignment]
+    """Settles a payment that nobody else decides, as a person has found out: recorded with who and why, and
+    followed by what follows when the PSP says so. The PSP is asked once more before. Errors: NOT_FOUND;
+    FAILED_PRECONDITION for a payment that is decided (`ILLEGAL_STATE`) or of which the PSP says otherwise
+    (`PSP_SAYS_OTHERWISE`); INVALID_ARGUMENT (`PSP_REFERENCE_MISSING`) if it is to be captured under an unknown
+    name.
+    """
 
 class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Payments and what became of them."""
@@ -56,6 +70,19 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_payment_pb2.Payment, _abc.Awaitable[_payment_pb2.Payment]]:
         """Gets one payment. Errors: NOT_FOUND, also for a payment that is not the caller's."""
+
+    @_abc_1.abstractmethod
+    def DecidePayment(
+        self,
+        request: _payment_service_pb2.DecidePaymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_pb2.Payment, _abc.Awaitable[_payment_pb2.Payment]]:
+        """Settles a payment that nobody else decides, as a person has found out: recorded with who and why, and
+        followed by what follows when the PSP says so. The PSP is asked once more before. Errors: NOT_FOUND;
+        FAILED_PRECONDITION for a payment that is decided (`ILLEGAL_STATE`) or of which the PSP says otherwise
+        (`PSP_SAYS_OTHERWISE`); INVALID_ARGUMENT (`PSP_REFERENCE_MISSING`) if it is to be captured under an unknown
+        name.
+        """
 
 def add_PaymentServiceServicer_to_server(servicer: PaymentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -1,0 +1,1 @@
+"""What a person settles in place of a PSP."""

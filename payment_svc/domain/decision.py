@@ -1,0 +1,93 @@
+"""What a person settles in place of a PSP, and when that may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from payment_svc.domain.payment import Payment, PspFact, Source, Status
+
+
+@dataclass(frozen=True, slots=True)
+class PspWord:
+    """What a PSP says when it is asked before a person decides.
+
+    Attributes:
+        heard: whether it could be asked and gave an answer.
+        fact: what it says; None if it knows nothing of the payment.
+    """
+
+    heard: bool
+    fact: PspFact | None = None
+
+    def __str__(self) -> str:
+        """What it says, in one word or two."""
+        if not self.heard:
+            return "no answer"
+        if self.fact is None:
+            return "never heard of it"
+        return "still payable" if self.fact.still_payable else self.fact.status.value
+
+    def contradicts(self, outcome: Status) -> bool:
+        """Whether the PSP says otherwise, or has not ended what is to be decided."""
+        if not self.heard:
+            return False
+        if self.fact is None:
+            return outcome is Status.CAPTURED
+        taken = self.fact.status is Status.CAPTURED
+        over = self.fact.status in (Status.FAILED, Status.VOIDED) and not self.fact.still_payable
+        return not (taken if outcome is Status.CAPTURED else over)
+
+
+@dataclass(frozen=True, slots=True)
+class DecidePayment:
+    """A person decides.
+
+    Attributes:
+        outcome: CAPTURED or FAILED.
+        decided_by: role and subject.
+        psp_reference: the PSP's id of the payment, if it is captured and we do not know it.
+        against_psp: whether to decide although the PSP says otherwise.
+    """
+
+    payment_id: str
+    outcome: Status
+    reason: str
+    decided_by: str
+    psp_reference: str
+    against_psp: bool
+    word: PspWord
+
+    def reference_of(self, payment: Payment) -> str:
+        """The PSP's id of the payment, as far as it is known to anybody."""
+        said = self.word.fact.psp_reference if self.word.fact else ""
+        return payment.current.psp_reference or said or self.psp_reference
+
+    def fact_of(self, payment: Payment) -> PspFact:
+        """Return it as if the PSP had said so."""
+        captured = self.outcome is Status.CAPTURED
+        return PspFact(
+            payment.id,
+            self.outcome,
+            Source.PERSON,
+            payment.current.psp,
+            attempt=payment.current.number,
+            psp_reference=self.reference_of(payment),
+            amount_captured=payment.amount if captured else 0,
+            currency=payment.currency,
+            reason="" if captured else "decided_by_operator",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The record of a decision."""
+
+    payment_id: str
+    number: int
+    outcome: Status
+    reason: str
+    decided_by: str
+    psp_said: str
+    against_psp: bool
+    decided_at: datetime
