@@ -17,5 +17,5 @@ class Settings(ContextSettings):
     max_open_orders: int = Field(default=1_000, ge=1)
     # Receipts of buyers who gave no address go to `<customer>@<domain>`, their address on file.
     customer_email_domain: str = "customers.florin.test"
-    # How long checkouts gather before they are accepted in one commit.
-    intake_linger_ms: int = Field(default=12, ge=0, le=100)
+    # How long checkouts of a busy shop gather, at most, before they are accepted in one commit.
+    intake_linger_ms: int = Field(default=30, ge=0, le=100)

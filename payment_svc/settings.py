@@ -23,5 +23,5 @@ class Settings(ContextSettings):
     action_ttl_s: float = Field(default=900.0, gt=0)
     # The platform's fee of each capture in basis points.
     platform_fee_bp: int = Field(default=250, ge=0, le=10_000)
-    # How long facts and webhooks gather before they are applied in one commit.
-    fact_linger_ms: int = Field(default=25, ge=0, le=100)
+    # How long facts and webhooks of a busy shop gather, at most, before they are applied in one commit.
+    fact_linger_ms: int = Field(default=60, ge=0, le=100)
