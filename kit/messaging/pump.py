@@ -47,7 +47,7 @@ Handler = Callable[[S, Sequence[Received[Any]]], Awaitable[Sequence[NewEvent]]]
 Subscriptions = Mapping[type[Message], Handler[S]]
 
 
-# As many events of a batch are named in its line: a small batch is told whole, of a large one what is followed.
+# As many events of a batch are named in its line: all of a small one, of a large one what is followed.
 _MOST_NAMED: Final = 3
 
 

@@ -26,8 +26,8 @@ class ProcessSettings(BaseSettings):
     trace_sample_ratio: float = Field(default=1.0, ge=0.0, le=1.0)
     # `auto` is JSON off a terminal and readable on one.
     log_format: Literal["auto", "json", "console"] = "auto"
-    # Share of the checkouts of which each call that went well is a line, in every service's log. What was refused
-    # or failed is always written, and so is every call of a request that is traced.
+    # Share of the checkouts of which each call that went well is a line, in every service's log. What was
+    # refused or failed is always written, and so is every call of a request that is traced.
     log_follow_ratio: float = Field(default=0.01, ge=0.0, le=1.0)
     # The least important lines that are written.
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -57,8 +57,8 @@ class ContextSettings(BaseSettings):
     # Signs page tokens. Left out, each process makes its own: then tokens end with it, and replicas do not
     # know each other's.
     page_token_key: str = Field(default_factory=lambda: secrets.token_hex(32), min_length=16, repr=False)
-    # How long an event batch of a busy context fills, at most: longer is cheaper, shorter is faster. A checkout
-    # passes four such batches, an intake and a fact; together they leave half of the second that it may take.
+    # How long an event batch of a busy context fills, at most: longer is cheaper, shorter is faster. A
+    # checkout passes four such batches, an intake and a fact, which leaves half of the second it may take.
     event_linger_ms: int = Field(default=100, ge=0, le=1_000)
 
     @property

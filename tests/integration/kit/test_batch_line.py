@@ -22,7 +22,9 @@ async def _line(runtime: RecordingRuntime, events: int) -> Any:
     return line
 
 
-async def test_a_small_batch_is_told_whole(runtime: RecordingRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_small_batch_is_told_whole(
+    runtime: RecordingRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(logs, "_followed_parts", 0)
     line = await _line(runtime, 3)
     assert line["aggregates"] == ["order/ord_0", "order/ord_1", "order/ord_2"]
