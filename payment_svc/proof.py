@@ -81,6 +81,7 @@ class PspCharge:
         payment_id: ours, as it was sent along; empty if it was not. `order_id` likewise.
         taken_amount: in ISO minor units of `currency`; a fraction if the PSP took a part of one.
         status: the PSP's own word, for people.
+        created_s: Unix seconds of its making.
     """
 
     reference: str
@@ -90,6 +91,7 @@ class PspCharge:
     taken_amount: Fraction
     money: Money
     status: str
+    created_s: int = 0
 
 
 class NoListing(Exception):
@@ -99,9 +101,50 @@ class NoListing(Exception):
 class PspListing(Protocol):
     """What a PSP has taken and holds, by its own list."""
 
-    def pages(self) -> AsyncIterator[list[PspCharge]]:
-        """Page through all payments that the PSP knows of.
+    def pages(self, since_s: int = 0) -> AsyncIterator[list[PspCharge]]:
+        """Page through all payments that the PSP knows of, newest first, back to those made at `since_s`.
 
         Raises:
             NoListing: there is no list to be had now.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class PspMovement:
+    """A line of the PSP's own account of our money there; lines are only ever added.
+
+    Attributes:
+        reference: the PSP's id of the line.
+        kind: the PSP's own word: charge, refund, dispute and so on.
+        source: the PSP's id of what moved it, for people.
+        payment_id: ours, if the PSP knows of which payment it is.
+        amount: in ISO minor units of `currency`, before the PSP's fees; negative where money left.
+        is_payout: from the PSP to our bank, which is about no payment.
+    """
+
+    reference: str
+    kind: str
+    source: str
+    payment_id: str
+    currency: str
+    amount: Fraction
+    created_s: int
+    is_payout: bool
+
+
+class PspEvidence(PspListing, Protocol):
+    """All that a PSP says of our money."""
+
+    def movements(self, since_s: int = 0) -> AsyncIterator[list[PspMovement]]:
+        """Page through what moved our balance there, newest first, back to what was made at `since_s`.
+
+        Raises:
+            NoListing: there is no list to be had now.
+        """
+
+    async def payment(self, reference: str) -> PspCharge | None:
+        """Return one payment as the PSP has it now; None if it knows none of that id.
+
+        Raises:
+            NoListing: it cannot be asked now.
         """
