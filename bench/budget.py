@@ -30,9 +30,13 @@ class BudgetLine:
     part: str
     ms: float
     prototype_ms: float | None
+    # The same in loops of `bench.machine`, by which machines can be compared; None if there is no measure.
+    loops: float | None = None
 
 
-def beside_prototype(cpu_ms_per_checkout: Mapping[str, float]) -> list[BudgetLine]:
+def beside_prototype(
+    cpu_ms_per_checkout: Mapping[str, float], *, loop_ms: float | None = None
+) -> list[BudgetLine]:
     """The system's parts, the dearest first, with all replicas of a service together."""
     by_part: dict[str, float] = {}
     for process, ms in cpu_ms_per_checkout.items():
@@ -40,11 +44,16 @@ def beside_prototype(cpu_ms_per_checkout: Mapping[str, float]) -> list[BudgetLin
             part = process.partition("-")[0]
             by_part[part] = round(by_part.get(part, 0.0) + ms, 3)
     dearest_first = sorted(by_part.items(), key=lambda item: -item[1])
-    return [BudgetLine(part, ms, _PROTOTYPE_MS.get(part)) for part, ms in dearest_first]
+    return [
+        BudgetLine(part, ms, _PROTOTYPE_MS.get(part), _in_loops(ms, loop_ms)) for part, ms in dearest_first
+    ]
 
 
-def total(lines: list[BudgetLine]) -> BudgetLine:
+def total(lines: list[BudgetLine], *, loop_ms: float | None = None) -> BudgetLine:
     """The whole of both."""
-    return BudgetLine(
-        "total", round(sum(line.ms for line in lines), 2), round(sum(_PROTOTYPE_MS.values()), 2)
-    )
+    ms = sum(line.ms for line in lines)
+    return BudgetLine("total", round(ms, 2), round(sum(_PROTOTYPE_MS.values()), 2), _in_loops(ms, loop_ms))
+
+
+def _in_loops(ms: float, loop_ms: float | None) -> float | None:
+    return round(ms / loop_ms, 3) if loop_ms else None

@@ -15,6 +15,7 @@ from bench.progress import Bars
 from bench.report import as_json
 from bench.system import System, attached_system, fresh_system
 from bench.tables import print_report
+from runner.settings import MAX_REPLICAS
 from runner.state import State
 from terminal.errors import EXIT_FAILED
 from terminal.output import JsonOption, print_json
@@ -56,8 +57,16 @@ def bench(
         float, typer.Option(min=0, max=1, help="Share of checkouts that are traced.")
     ] = 0.01,
     pgbench_s: Annotated[
-        float, typer.Option("--pgbench", min=0, help="Seconds of pgbench before and after; 0 for none.")
+        float,
+        typer.Option("--pgbench", min=0, help="Seconds of pgbench before, between and after; 0 for none."),
     ] = 10.0,
+    replicas: Annotated[
+        int, typer.Option(min=1, max=MAX_REPLICAS, help="Replicas of every service of the fresh system.")
+    ] = 1,
+    overload: Annotated[
+        bool,
+        typer.Option("--overload", help="At the end, offer 1.5, 2 and 3 times the best rate that was found."),
+    ] = False,
     attach: Annotated[
         bool, typer.Option("--attach", help="Load the system that runs, instead of a fresh one.")
     ] = False,
@@ -65,6 +74,8 @@ def bench(
     as_json_: JsonOption = False,
 ) -> None:
     """Load the whole system at a fixed rate, audit every promise it made, and print the numbers."""
+    if attach and replicas > 1:
+        raise typer.BadParameter("a system that runs keeps the replicas it has", param_hint="--replicas")
     wanted = Plan(
         mix=Mix(products=products, hot_share=hot_share, declined_share=declined_share),
         rate_per_s=rate_per_s,
@@ -76,6 +87,8 @@ def bench(
         buyers=buyers,
         psp_latency_ms=psp_latency_ms,
         trace_sample_ratio=trace_sample_ratio,
+        replicas=replicas,
+        overload=overload,
     )
     with progress.bars() as bars, _system(wanted, bars, attach=attach, keep=keep) as system:
         report = run.run(system, wanted, bars)
@@ -101,7 +114,10 @@ def _system(wanted: Plan, bars: Bars, *, attach: bool, keep: bool) -> Iterator[S
         bars.detail(f"{healthy} of {len(state.processes)} processes healthy")
 
     with fresh_system(
-        trace_sample_ratio=wanted.trace_sample_ratio, keep=keep, on_progress=show_start
+        trace_sample_ratio=wanted.trace_sample_ratio,
+        replicas=wanted.replicas,
+        keep=keep,
+        on_progress=show_start,
     ) as fresh:
         if keep:
             bars.finding(f"Data and logs stay in {fresh.settings.data_dir}.")

@@ -86,6 +86,8 @@ class Answers:
     status: list[int]
     # Empty where there was no 202.
     order_id: list[str]
+    # Why not, where there was none: status and reason.
+    reason: list[str]
     declined: list[bool]
     # From being due to being seen COMPLETED from outside, for the few that were watched.
     watched_ms: list[float] = field(default_factory=list)
@@ -182,9 +184,25 @@ class Load:
                 orjson.loads(body)["id"] if is_accepted else ""
                 for body, is_accepted in zip(self._bodies, accepted, strict=True)
             ],
+            reason=[
+                "" if is_accepted else reason_of(status, body)
+                for status, body, is_accepted in zip(self._status, self._bodies, accepted, strict=True)
+            ],
             declined=[carts.chosen(self._carts, number).declined for number in range(len(self._status))],
             watched_ms=self._watched_ms,
         )
+
+
+def reason_of(status: int, body: bytes) -> str:
+    """Why a checkout was not accepted: its status, and the error's own word where it has one."""
+    if status == http1.NO_ANSWER:
+        return "no answer"
+    try:
+        details = orjson.loads(body)["details"]
+        reason = next(detail["reason"] for detail in details if "reason" in detail)
+    except (ValueError, LookupError, TypeError, StopIteration):
+        return str(status)
+    return f"{status} {reason}"
 
 
 def _give(answer: asyncio.Future[tuple[int, bytes]], status: int, body: bytes) -> None:

@@ -65,6 +65,9 @@ class Measured:
     completed_per_s: float
     # Answers other than 202, by HTTP status; `no answer` among them.
     refused: dict[str, int]
+    # The same answers by status and reason, and how long they took, from when their checkouts were due.
+    reasons: dict[str, int]
+    refusal_ms: Percentiles
     accept_ms: Percentiles
     completion_ms: Percentiles
     # Completion as a few watchers saw it through the edge, from being due to being seen.
@@ -173,18 +176,17 @@ def judge(
     created = [order.created_s for order in orders.values()]
     ended = [order.ended_s for order in orders.values()]
     third_s = window.measure_s / 3
-    accepted = [number for number in counting if answers.status[number] == _ACCEPTED]
     return Measured(
         window=window,
         offered=len(counting),
         completed=in_window,
         completed_per_s=round(in_window / window.measure_s, 1),
         refused=_refused(answers.status[number] for number in counting),
-        accept_ms=Percentiles.of(
-            (answered_s - window.due_s(number)) * 1000
-            for number in accepted
-            if (answered_s := answers.answered_s[number]) is not None
+        reasons=dict(
+            Counter(reason for number in counting if (reason := answers.reason[number])).most_common()
         ),
+        refusal_ms=_took_ms(window, answers, [n for n in counting if answers.status[n] != _ACCEPTED]),
+        accept_ms=_took_ms(window, answers, [n for n in counting if answers.status[n] == _ACCEPTED]),
         completion_ms=Percentiles.of(
             order.completion_ms
             for order in counted
@@ -205,6 +207,15 @@ def judge(
         ),
         open_before=mean_open(created, ended, start_s=last_s - 2 * third_s, end_s=last_s - third_s),
         open_at_end=mean_open(created, ended, start_s=last_s - third_s, end_s=last_s),
+    )
+
+
+def _took_ms(window: Window, answers: Answers, numbers: Iterable[int]) -> Percentiles:
+    """From when these checkouts were due to their answers, of those that had one."""
+    return Percentiles.of(
+        (answered_s - window.due_s(number)) * 1000
+        for number in numbers
+        if (answered_s := answers.answered_s[number]) is not None
     )
 
 

@@ -15,6 +15,9 @@ DEFAULT_DURATION_S: Final = 60.0
 # Connections, statement plans and caches are warm after some seconds.
 DEFAULT_WARMUP_S: Final = 10.0
 
+# Of a system that is offered too much, the first seconds fill its queues.
+_OVERLOAD_WARMUP_S: Final = 5.0
+
 # The first seconds of a probe build its queues up; the rest shows whether they go on growing.
 _PROBE_WARMUP_S: Final = 4.0
 
@@ -34,6 +37,10 @@ class Plan:
     buyers: int = 200
     psp_latency_ms: int = 0
     trace_sample_ratio: float = 0.01
+    # Of each service.
+    replicas: int = 1
+    # Whether to offer more than the best rate at the end.
+    overload: bool = False
 
     @property
     def steady(self) -> Window:
@@ -43,3 +50,7 @@ class Plan:
     def probe(self, rate_per_s: float) -> Window:
         """A window of the search."""
         return Window(rate_per_s=rate_per_s, warmup_s=_PROBE_WARMUP_S, measure_s=self.probe_s)
+
+    def overload_window(self, rate_per_s: float) -> Window:
+        """A window above the best rate."""
+        return Window(rate_per_s=rate_per_s, warmup_s=_OVERLOAD_WARMUP_S, measure_s=self.probe_s)

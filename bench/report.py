@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from bench import budget, cpu
+from bench import budget, cpu, machine
+from bench.budget import BudgetLine
+from bench.machine import Speed
 from bench.measure import Measured
+from bench.overload import Overload
 from bench.plan import Plan
 from bench.search import Probe, Search
 from proof import Proof
+from runner.interpreter import Interpreter
 
 # The proof replays every balance; a run of an hour has a lot of them.
 PROOF_DEADLINE_S: Final = 600.0
@@ -27,8 +31,11 @@ class Report:
     # Every window, the steady one and those of the search: promises are kept in all of them.
     windows: list[Measured]
     search: Search | None
-    pgbench_tps_before: float | None
-    pgbench_tps_after: float | None
+    # Windows above the best rate, if they were wanted.
+    overloads: list[Overload]
+    interpreter: Interpreter
+    # The machine before, perhaps between, and after the load.
+    speeds: list[Speed]
     # What `florin prove` said after the last window; None if it came to no verdict.
     proof: Proof | None
 
@@ -61,9 +68,23 @@ class Report:
 
     @property
     def pgbench_tps(self) -> float | None:
-        """The mean of before and after, because machines are not the same all day."""
-        taken = [tps for tps in (self.pgbench_tps_before, self.pgbench_tps_after) if tps is not None]
-        return sum(taken) / len(taken) if taken else None
+        """What pgbench did, on average over the run."""
+        return machine.mean(speed.pgbench_tps for speed in self.speeds)
+
+    @property
+    def loop_ms(self) -> float | None:
+        """CPU of one loop of this machine, on average over the run."""
+        return machine.mean(speed.loop_ms for speed in self.speeds)
+
+    @property
+    def budget(self) -> list[BudgetLine]:
+        """CPU of a checkout, part by part."""
+        return budget.beside_prototype(self.steady.cpu_ms_per_checkout, loop_ms=self.loop_ms)
+
+    @property
+    def total(self) -> BudgetLine:
+        """CPU of a checkout."""
+        return budget.total(self.budget, loop_ms=self.loop_ms)
 
     def ratio_to_pgbench(self, completed_per_s: float) -> float | None:
         """Checkouts completed for each transaction that pgbench gets done on this machine."""
@@ -74,7 +95,6 @@ def as_json(report: Report) -> dict[str, Any]:
     """What `florin bench --json` prints."""
     steady = report.steady
     by_process = steady.cpu_ms_per_checkout
-    lines = budget.beside_prototype(by_process)
     tps = report.pgbench_tps
     return {
         "completed_per_s": steady.completed_per_s,
@@ -90,6 +110,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "failures": report.failures,
         "offered_per_s": steady.window.rate_per_s,
         "refused": steady.refused,
+        "refusals": {"reasons": steady.reasons, "ms": asdict(steady.refusal_ms)},
         "outcomes": _outcomes(report.windows),
         "lost": [order_id for window in report.windows for order_id in window.promises.lost],
         "still_open": [order_id for window in report.windows for order_id in window.promises.still_open],
@@ -97,16 +118,19 @@ def as_json(report: Report) -> dict[str, Any]:
         "watched_ms": asdict(steady.watched_ms) | {"count": steady.watched},
         "send_delay_ms": asdict(steady.send_delay_ms),
         "cpu_ms_per_checkout_total": {
-            "system": budget.total(lines).ms,
+            "system": report.total.ms,
             "load_generator": by_process.get(cpu.LOAD_GENERATOR),
-            "prototype": budget.total(lines).prototype_ms,
+            "prototype": report.total.prototype_ms,
         },
-        "cpu_budget": [asdict(line) for line in lines],
+        "loops_per_checkout": report.total.loops,
+        "cpu_budget": [asdict(line) for line in report.budget],
         "machine_busy_share": round(steady.cpu.busy_share, 3),
         "others_share": round(steady.cpu.others_share, 3),
-        "pgbench_tps_before": report.pgbench_tps_before,
-        "pgbench_tps_after": report.pgbench_tps_after,
+        "machine": [asdict(speed) for speed in report.speeds],
+        "loop_ms": report.loop_ms,
+        "python": asdict(report.interpreter),
         "search": None if report.search is None else _search(report, report.search),
+        "overload": [asdict(each) for each in report.overloads],
         "plan": asdict(report.plan),
         "proof": _proof(report.proof),
     }

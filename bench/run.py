@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 
-from bench import pgbench, shop
+from bench import machine, overload, pgbench, shop
+from bench.machine import Speed
 from bench.measure import Measured, measure
 from bench.orders import OrderDatabase
+from bench.overload import Overload
 from bench.plan import Plan
 from bench.progress import Bars
 from bench.report import PROOF_DEADLINE_S, Report
@@ -16,6 +20,7 @@ from bench.search import Search
 from bench.system import System
 from bench.window import Window
 from proof import Proof, prove
+from runner import interpreter
 from runner.access.audit import audit_of
 
 
@@ -24,11 +29,10 @@ def run(system: System, plan: Plan, bars: Bars) -> Report:
     with ExitStack() as stack:
         orders = OrderDatabase(system.settings)
         stack.callback(orders.close)
-        before = after = None
         if plan.pgbench_s > 0:
             bars.phase("pgbench: make its database")
             stack.enter_context(pgbench.database(system.settings, system.secrets))
-            before = _pgbench(system, plan, bars, "before")
+        speeds = [_speed(system, plan, bars, "before")]
         bars.phase("Stock the shop")
         shop.stock_up(
             system,
@@ -36,26 +40,35 @@ def run(system: System, plan: Plan, bars: Bars) -> Report:
             on_product=lambda done: bars.detail(f"{done} of {plan.mix.products} products"),
         )
         stack.enter_context(shop.provider_latency(system, plan.psp_latency_ms))
-        windows, search = _load(system, orders, plan, bars)
-        if plan.pgbench_s > 0:
-            after = _pgbench(system, plan, bars, "after")
+        loaded = _load(
+            system, orders, plan, bars, between=lambda: speeds.append(_speed(system, plan, bars, "between"))
+        )
+        speeds.append(_speed(system, plan, bars, "after"))
         bars.phase("Prove that every cent and every unit is where it should be")
         proof = _prove(system)
     return Report(
         plan=plan,
-        steady=windows[0],
-        windows=windows,
-        search=search,
-        pgbench_tps_before=before,
-        pgbench_tps_after=after,
+        steady=loaded.windows[0],
+        windows=loaded.windows,
+        search=loaded.search,
+        overloads=loaded.overloads,
+        interpreter=interpreter.running(),
+        speeds=speeds,
         proof=proof,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    windows: list[Measured]
+    search: Search | None = None
+    overloads: list[Overload] = field(default_factory=list)
+
+
 def _load(
-    system: System, orders: OrderDatabase, plan: Plan, bars: Bars
-) -> tuple[list[Measured], Search | None]:
-    """The steady window first, then those of the search."""
+    system: System, orders: OrderDatabase, plan: Plan, bars: Bars, *, between: Callable[[], None]
+) -> _Loaded:
+    """The steady window first, then those of the search, then those above what it found."""
     # The system may have seen an earlier run, whose keys it remembers.
     run_name = f"bench-{uuid.uuid4().hex[:8]}"
     tokens = shop.buyers(system, plan.buyers)
@@ -77,17 +90,30 @@ def _load(
 
     steady = load(plan.steady, f"Steady load: {plan.rate_per_s:g} checkouts/s")
     bars.finding(_told(steady))
-    if not plan.search or not steady.promises.kept:
-        return windows, None
+    if not steady.promises.kept or not (plan.search or plan.overload):
+        return _Loaded(windows)
+    between()
     search = Search(start_per_s=plan.rate_per_s)
     search.record(steady.as_probe())
-    while (rate_per_s := search.next_rate()) is not None:
+    while plan.search and (rate_per_s := search.next_rate()) is not None:
         probe = load(plan.probe(rate_per_s), f"Search: {rate_per_s:g} checkouts/s")
         search.record(probe.as_probe())
         bars.finding(_told(probe))
         if not probe.promises.kept:
+            return _Loaded(windows, search)
+    loaded = _Loaded(windows, search if plan.search else None)
+    best = search.best
+    if plan.overload and best is None:
+        bars.finding("No overload: there is no rate yet that the system keeps up with.")
+    if not plan.overload or best is None:
+        return loaded
+    for times, rate_per_s in overload.rates(best.rate_per_s):
+        window = load(plan.overload_window(rate_per_s), f"Overload: {times:g} times {best.rate_per_s:g}/s")
+        loaded.overloads.append(Overload.of(times, window, best_completed_per_s=best.completed_per_s))
+        bars.finding(_told(window))
+        if not window.promises.kept:
             break
-    return windows, search
+    return loaded
 
 
 def _told(measured: Measured) -> str:
@@ -101,11 +127,19 @@ def _told(measured: Measured) -> str:
     )
 
 
-def _pgbench(system: System, plan: Plan, bars: Bars, when: str) -> float:
-    bars.phase(f"pgbench TPC-B {when}", plan.pgbench_s)
-    tps = pgbench.measure(system.settings, system.secrets, duration_s=plan.pgbench_s)
-    bars.finding(f"pgbench {when}: {tps:,.0f} transactions/s")
-    return tps
+def _speed(system: System, plan: Plan, bars: Bars, when: str) -> Speed:
+    """What the machine is worth now that nothing else is to do."""
+    bars.phase(f"The machine's own speed, {when}", machine.EXPECTED_S + plan.pgbench_s)
+    loop_ms, loops_per_s = machine.loops()
+    fsyncs_per_s = machine.fsyncs_per_s(system.settings.data_dir)
+    tps = None
+    if plan.pgbench_s > 0:
+        tps = pgbench.measure(system.settings, system.secrets, duration_s=plan.pgbench_s)
+    speed = Speed(
+        when=when, loop_ms=loop_ms, loops_per_s=loops_per_s, fsyncs_per_s=fsyncs_per_s, pgbench_tps=tps
+    )
+    bars.finding(f"{when}: {speed}")
+    return speed
 
 
 def _prove(system: System) -> Proof | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from roster import ROSTER
 from runner import control, secrets
 from runner.isolation import isolated
 from runner.port_blocks import port_block, settings_in
@@ -34,7 +35,11 @@ class System:
 
 @contextmanager
 def fresh_system(
-    *, trace_sample_ratio: float, keep: bool, on_progress: Callable[[State], None] = lambda _: None
+    *,
+    trace_sample_ratio: float,
+    replicas: int,
+    keep: bool,
+    on_progress: Callable[[State], None] = lambda _: None,
 ) -> Iterator[System]:
     """A fresh system in a folder and on ports of its own; gone at the end, unless its data is to be kept.
 
@@ -54,7 +59,11 @@ def fresh_system(
         block = stack.enter_context(port_block())
         # Who wants to measure stores of their own attaches to a system that runs on them.
         settings = isolated(
-            given, data_dir=data_dir, trace_sample_ratio=trace_sample_ratio, **settings_in(block)
+            given,
+            data_dir=data_dir,
+            trace_sample_ratio=trace_sample_ratio,
+            **{f"replicas_{ROSTER[process].name}": replicas for process in ROSTER.processes},
+            **settings_in(block),
         )
         stack.callback(control.stop, settings)
         control.start(settings, on_progress=on_progress, dies_with_caller=True)

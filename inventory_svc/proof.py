@@ -31,6 +31,30 @@ WHERE p.received IS DISTINCT FROM p.on_hand + p.sold
 ORDER BY merchant_id, sku
 """
 
+# By product: what reservations after `after`, or among `ids`, hold or have sold; and whether those are so old
+# that none before them is to come. Likewise adjustments after `adjusted_after`, as `RECEIVED`.
+UNITS_SINCE: Final = """
+SELECT r.merchant_id, l.sku, r.status, r.created_at < now() - make_interval(secs => %(young_s)s) AS is_old,
+    sum(l.quantity)::bigint
+FROM reservations r JOIN reservation_lines l ON l.reservation_id = r.id
+WHERE r.id > %(after)s OR r.id = ANY(%(ids)s) GROUP BY 1, 2, 3, 4
+UNION ALL
+SELECT merchant_id, sku, 'RECEIVED', created_at < now() - make_interval(secs => %(young_s)s),
+    sum(delta)::bigint
+FROM stock_adjustments WHERE id > %(adjusted_after)s GROUP BY 1, 2, 3, 4
+"""
+# The last old reservation and adjustment after those, and the old reservations that are still held.
+REACHED: Final = """
+SELECT
+    (SELECT max(id) FROM reservations
+        WHERE id > %(after)s AND created_at < now() - make_interval(secs => %(young_s)s)),
+    (SELECT max(id) FROM stock_adjustments
+        WHERE id > %(adjusted_after)s AND created_at < now() - make_interval(secs => %(young_s)s)),
+    (SELECT coalesce(array_agg(id), '{}') FROM reservations WHERE (id > %(after)s OR id = ANY(%(ids)s))
+        AND status = 'HELD' AND created_at < now() - make_interval(secs => %(young_s)s))
+"""
+PRODUCTS: Final = "SELECT merchant_id, sku, on_hand, reserved, sold, received FROM products"
+
 # Products, and units of them: received, free, reserved, sold. `on_hand` is what is in the warehouse, reserved
 # units included.
 UNITS: Final = """
@@ -38,8 +62,19 @@ SELECT count(*), coalesce(sum(received), 0)::bigint, coalesce(sum(on_hand - rese
     coalesce(sum(reserved), 0)::bigint, coalesce(sum(sold), 0)::bigint FROM products
 """
 
-# Orders whose stock is held or sold, and which of the two.
-TAKEN_STOCK: Final = "SELECT order_id, status FROM reservations WHERE status IN ('HELD', 'SOLD')"
+# Of the orders `ids`: merchant, status and units by product of what each holds or held.
+RESERVATIONS_OF_ORDERS: Final = """
+SELECT r.order_id, r.merchant_id, r.status,
+    jsonb_object_agg(l.sku, l.quantity) FILTER (WHERE l.sku IS NOT NULL)
+FROM reservations r LEFT JOIN reservation_lines l ON l.reservation_id = r.id
+WHERE r.order_id = ANY(%(ids)s) GROUP BY r.id
+"""
+
+# A page of the reservations after `after`: id, order, status, and whether none before it is to come any more.
+RESERVATIONS_AFTER: Final = """
+SELECT id, order_id, status, created_at < now() - make_interval(secs => %(young_s)s)
+FROM reservations WHERE id > %(after)s ORDER BY id LIMIT %(page)s
+"""
 
 # Orders whose stock is held for longer than `held_s`.
 OLD_HOLDS: Final = """

@@ -7,33 +7,90 @@ from dataclasses import dataclass
 from typing import Final
 
 # --- The books by themselves: they sum to zero.
+#
+# Of what transactions in [since, until) have written; a journal and its entries are of one transaction.
 
 # Each (journal, currency) that does not sum to zero, and entries that belong to no journal.
 CROOKED_JOURNALS: Final = """
 SELECT e.journal_id, a.currency, sum(e.amount), count(*), j.id IS NULL
-FROM entries e JOIN accounts a ON a.id = e.account_id LEFT JOIN journals j ON j.id = e.journal_id
+FROM entries e JOIN accounts a ON a.id = e.account_id
+    LEFT JOIN journals j ON j.id = e.journal_id AND j.txid = e.txid
+WHERE e.txid >= %(since)s::text::xid8 AND e.txid < %(until)s::text::xid8
 GROUP BY e.journal_id, a.currency, j.id
 HAVING sum(e.amount) <> 0 OR j.id IS NULL
 """
 EMPTY_JOURNALS: Final = """
-SELECT j.id FROM journals j WHERE NOT EXISTS (SELECT FROM entries e WHERE e.journal_id = j.id)
+SELECT j.id FROM journals j
+WHERE j.txid >= %(since)s::text::xid8 AND j.txid < %(until)s::text::xid8 AND j.id NOT IN (
+    SELECT e.journal_id FROM entries e
+    WHERE e.txid >= %(since)s::text::xid8 AND e.txid < %(until)s::text::xid8)
 """
 # Accounts that have entries and do not exist.
 MISSING_ACCOUNTS: Final = """
 SELECT e.account_id, count(*) FROM entries e LEFT JOIN accounts a ON a.id = e.account_id
-WHERE a.id IS NULL GROUP BY e.account_id
+WHERE e.txid >= %(since)s::text::xid8 AND e.txid < %(until)s::text::xid8 AND a.id IS NULL
+GROUP BY e.account_id
 """
 HALTS: Final = "SELECT id, reason FROM posting_halts WHERE lifted_at IS NULL"
 
-# By currency: the sum and number of all entries; and beside each the number of all journals.
+# By currency: the sum and number of entries; and how many journals there are.
 TOTALS: Final = """
-SELECT a.currency, sum(e.amount), count(*), (SELECT count(*) FROM journals)
-FROM entries e JOIN accounts a ON a.id = e.account_id GROUP BY a.currency
+SELECT a.currency, sum(e.amount)::bigint, count(*)
+FROM entries e JOIN accounts a ON a.id = e.account_id
+WHERE e.txid >= %(since)s::text::xid8 AND e.txid < %(until)s::text::xid8 GROUP BY a.currency
+"""
+JOURNALS_COUNT: Final = """
+SELECT count(*) FROM journals WHERE txid >= %(since)s::text::xid8 AND txid < %(until)s::text::xid8
 """
 
 # --- Nobody has changed them.
 
-BROKEN_SEALS: Final = "SELECT shard, from_txid::text, problem FROM verify_seals()"
+# Stretches that begin in [since, until), recomputed; the first of them is chained to the seal before it.
+BROKEN_SEALS: Final = """
+WITH chained AS (
+    SELECT seals.*,
+        lag(hash, 1, '\\x') OVER chain AS expected_previous,
+        lag(to_txid, 1, '0') OVER chain AS expected_from
+    FROM seals WHERE to_txid >= %(since)s::text::xid8 AND from_txid < %(until)s::text::xid8
+    WINDOW chain AS (PARTITION BY shard ORDER BY from_txid)
+), stretches AS (
+    SELECT DISTINCT from_txid, to_txid FROM chained WHERE from_txid >= %(since)s::text::xid8
+), recomputed AS (
+    SELECT stretches.from_txid, stretches.to_txid, found.*
+    FROM stretches, LATERAL shard_digests(stretches.from_txid, stretches.to_txid) AS found
+)
+SELECT shard, from_txid::text, CASE
+        WHEN chained.hash IS NULL THEN 'a seal is missing'
+        WHEN chained.from_txid <> expected_from THEN 'seals before it are missing'
+        WHEN chained.previous_hash <> expected_previous THEN 'the seal before it was changed'
+        WHEN chained.row_count <> recomputed.row_count
+            THEN format('%%s rows were sealed, %%s are there', chained.row_count, recomputed.row_count)
+        ELSE 'a row or the seal was changed'
+    END
+FROM recomputed LEFT JOIN chained USING (shard, from_txid, to_txid)
+WHERE chained.hash IS DISTINCT FROM seal_hash(
+        expected_previous, shard, expected_from, to_txid, recomputed.row_count, digest)
+    OR chained.previous_hash <> expected_previous OR chained.from_txid <> expected_from
+ORDER BY from_txid, shard
+"""
+# The next stretches from `since` on, as many as have `rows` rows together, and at least one.
+STRETCHES: Final = """
+SELECT from_txid::text::bigint, to_txid::text::bigint FROM (
+    SELECT from_txid, to_txid, sum(sum(row_count)) OVER (ORDER BY from_txid) - sum(row_count) AS before
+    FROM (SELECT * FROM seals WHERE from_txid >= %(since)s::text::xid8 ORDER BY from_txid LIMIT 600) AS near
+    GROUP BY from_txid, to_txid
+) AS stretch WHERE before < %(rows)s ORDER BY from_txid
+"""
+# The last seal of each shard; and those that were the last once, by shard and beginning.
+LAST_SEALS: Final = """
+SELECT DISTINCT ON (shard) shard, from_txid::text::bigint, to_txid::text::bigint, encode(hash, 'hex')
+FROM seals ORDER BY shard, from_txid DESC
+"""
+SEALS_AT: Final = """
+SELECT shard, from_txid::text::bigint, to_txid::text::bigint, encode(hash, 'hex')
+FROM seals JOIN unnest(%(shards)s::text[], %(since)s::text[]::xid8[]) AS wanted (shard, from_txid)
+    USING (shard, from_txid)
+"""
 
 # Tables of which rows could be changed or removed.
 UNGUARDED_TABLES: Final = """
@@ -51,57 +108,112 @@ SELECT count(*), coalesce(extract(epoch FROM now() - min(recorded_at)), 0)::int 
 WHERE recorded_at < now() - interval '60 seconds' AND txid >= coalesce(
     (SELECT to_txid FROM seals WHERE shard = 'journals' ORDER BY from_txid DESC LIMIT 1), '0')
 """
-# How many stretches of entries are sealed, and how many entries they hold.
+# How many stretches of entries that begin at `since` or later are sealed, and how many entries they hold.
 SEALED_COUNTS: Final = """
-SELECT count(DISTINCT from_txid), coalesce(sum(row_count), 0)::bigint FROM seals WHERE shard LIKE 'entries/%'
+SELECT count(DISTINCT from_txid), coalesce(sum(row_count), 0)::bigint FROM seals
+WHERE shard LIKE 'entries/%%' AND from_txid >= %(since)s::text::xid8 AND from_txid < %(until)s::text::xid8
 """
 
 # --- Every balance that is kept is the sum of its entries.
+#
+# Of accounts with entries of transactions in [since, until); `since` 0: of all that there are.
 
-WRONG_SNAPSHOTS: Final = """
-WITH last AS (
-    SELECT DISTINCT ON (account_id) account_id, horizon, posted, entry_count
-    FROM snapshots ORDER BY account_id, horizon DESC
+_TOUCHED: Final = """
+WITH touched AS (
+    SELECT id AS account_id, code FROM accounts WHERE %(since)s = 0 OR id IN (
+        SELECT account_id FROM entries WHERE txid >= %(since)s::text::xid8 AND txid < %(until)s::text::xid8)
 )
-SELECT a.code, last.posted, sum(e.amount) FILTER (WHERE e.txid < last.horizon),
-    last.entry_count, count(e.seq) FILTER (WHERE e.txid < last.horizon)
-FROM last JOIN accounts a ON a.id = last.account_id LEFT JOIN entries e ON e.account_id = last.account_id
-GROUP BY a.code, last.posted, last.entry_count
-HAVING last.posted IS DISTINCT FROM sum(e.amount) FILTER (WHERE e.txid < last.horizon)
-    OR last.entry_count <> count(e.seq) FILTER (WHERE e.txid < last.horizon)
 """
-WRONG_HEADERS: Final = """
-SELECT a.code, h.posted, coalesce(sum(e.amount), 0)
-FROM balance_headers h JOIN accounts a ON a.id = h.account_id
-    LEFT JOIN entries e ON e.account_id = h.account_id
-GROUP BY a.code, h.posted HAVING h.posted <> coalesce(sum(e.amount), 0)
+# Each snapshot is the one before it and the entries between them. Of old ones those that were taken since.
+WRONG_SNAPSHOTS: Final = (
+    _TOUCHED
+    + """, taken AS (
+    SELECT code, snapshots.*,
+        lag(horizon, 1, '0') OVER chain AS before, lag(posted, 1, 0) OVER chain AS posted_before,
+        lag(entry_count, 1, 0) OVER chain AS count_before
+    FROM snapshots JOIN touched USING (account_id) WINDOW chain AS (PARTITION BY account_id ORDER BY horizon)
+)
+SELECT code, taken.posted, posted_before + coalesce(delta.posted, 0), taken.entry_count,
+    count_before + delta.entry_count
+FROM taken CROSS JOIN LATERAL (
+    SELECT sum(amount)::bigint AS posted, count(*) AS entry_count FROM entries
+    WHERE entries.account_id = taken.account_id AND txid >= taken.before AND txid < taken.horizon
+) AS delta
+WHERE horizon > %(since)s::text::xid8 AND (taken.posted <> posted_before + coalesce(delta.posted, 0)
+    OR taken.entry_count <> count_before + delta.entry_count)
 """
-# How many accounts, snapshots and headers there are.
-BALANCE_COUNTS: Final = """
-SELECT (SELECT count(*) FROM accounts), (SELECT count(*) FROM snapshots),
-    (SELECT count(*) FROM balance_headers)
+)
+# The header is the last snapshot and the entries after it.
+WRONG_HEADERS: Final = (
+    _TOUCHED
+    + """
+SELECT code, headers.posted, coalesce(last.posted, 0) + coalesce(delta.posted, 0)
+FROM balance_headers headers JOIN touched USING (account_id)
+    LEFT JOIN LATERAL (
+        SELECT horizon, posted FROM snapshots
+        WHERE snapshots.account_id = headers.account_id ORDER BY horizon DESC LIMIT 1
+    ) AS last ON true
+    CROSS JOIN LATERAL (
+        SELECT sum(amount)::bigint AS posted FROM entries
+        WHERE entries.account_id = headers.account_id AND txid >= coalesce(last.horizon, '0')
+    ) AS delta
+WHERE headers.posted <> coalesce(last.posted, 0) + coalesce(delta.posted, 0)
 """
+)
+# How many accounts were looked at, and how many snapshots and headers those have.
+BALANCE_COUNTS: Final = (
+    _TOUCHED
+    + """
+SELECT (SELECT count(*) FROM touched),
+    (SELECT count(*) FROM snapshots JOIN touched USING (account_id) WHERE horizon > %(since)s::text::xid8),
+    (SELECT count(*) FROM balance_headers JOIN touched USING (account_id))
+"""
+)
 
 # --- What others are compared with.
 
 
 @dataclass(frozen=True, slots=True)
-class CaptureJournal:
-    """A row of `CAPTURE_JOURNALS`."""
+class PostedJournal:
+    """A journal with its lines.
 
-    order_id: str | None
+    Attributes:
+        txid: of the transaction that wrote it; a journal and its entries are of one.
+        lines: minor units by the base of the account, which names its owner and its currency.
+    """
+
     id: str
+    kind: str
+    order_id: str
     payment_id: str
-    # Minor units by the base of the account, which names its owner and its currency.
+    txid: int
+    recorded_s: int
     lines: Mapping[str, int]
 
 
-CAPTURE_JOURNALS: Final = """
-SELECT order_id, id, payment_id, jsonb_object_agg(base, amount)
-FROM (
-    SELECT j.order_id, j.id, j.payment_id, a.base, sum(e.amount)::bigint AS amount
-    FROM journals j JOIN entries e ON e.journal_id = j.id JOIN accounts a ON a.id = e.account_id
-    WHERE j.kind = 'payment.captured' GROUP BY j.id, a.base
-) AS line
-GROUP BY order_id, id, payment_id
+# Without their lines, which `LINES` has.
+_JOURNALS: Final = """
+SELECT id, kind, coalesce(order_id, ''), coalesce(payment_id, ''), txid::text::bigint,
+    extract(epoch FROM recorded_at)::bigint
+FROM journals
 """
+JOURNALS_BY_ID: Final = _JOURNALS + "WHERE id = ANY(%(ids)s)"
+# A page of those that were written before `before` and not before `since`, newest first; after `after` in it.
+JOURNALS_BEFORE: Final = (
+    _JOURNALS
+    + """
+WHERE txid >= %(since)s::text::xid8 AND (txid, id) < (%(before)s::text::xid8, %(after)s)
+ORDER BY txid DESC, id DESC LIMIT %(page)s
+"""
+)
+# Of the journals `ids`, written by the transactions `txids`: by account, what stands there.
+LINES: Final = """
+SELECT e.journal_id, a.base, sum(e.amount)::bigint
+FROM entries e JOIN accounts a ON a.id = e.account_id
+WHERE e.txid = ANY(%(txids)s::text[]::xid8[]) AND e.journal_id = ANY(%(ids)s)
+GROUP BY e.journal_id, a.base
+"""
+
+# Nothing can be added below it any more: no transaction below it is open.
+HORIZON: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+NOW: Final = "SELECT extract(epoch FROM now())::bigint"

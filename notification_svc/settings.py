@@ -15,7 +15,7 @@ class Settings(ContextSettings):
     """Settings of this service besides those that all share."""
 
     # Nobody waits for an e-mail in milliseconds, and a fuller batch is a cheaper one.
-    event_linger_ms: int = Field(default=60, ge=0, le=1_000)
+    event_linger_ms: int = Field(default=150, ge=0, le=1_000)
     # Everything this installation keeps.
     data_dir: Path = Path(".florin")
     # Where e-mails land when no SMTP server is set; the folder `mailbox` of the data by default.

@@ -10,24 +10,38 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
-class EndedOrder:
-    """A row of `ENDED_ORDERS`; the amount in minor units of `currency`."""
+class PlacedOrder:
+    """A row of `ORDERS_AFTER` and of `ORDERS_BY_ID`; amounts in minor units of `currency`.
+
+    Attributes:
+        lines: sku, name, quantity, unit amount and tax of each.
+        ended_s_ago: None while it is open.
+        is_old: none that was placed before it is to come any more.
+    """
 
     id: str
+    merchant_id: str
+    customer_id: str
     status: str
     currency: str
     total_amount: int
+    tax_amount: int
+    lines: list[tuple[str, str, int, int, int]]
     payment_id: str
     journal_id: str
-    ended_s_ago: float
+    ended_s_ago: float | None
+    is_old: bool
 
 
-# Orders that ended at least `catch_up_s` ago.
-ENDED_ORDERS: Final = """
-SELECT id, status, currency, total_amount, payment_id, journal_id,
-    extract(epoch FROM now() - ended_at)::float8
-FROM orders WHERE ended_at < now() - make_interval(secs => %(catch_up_s)s)
+_ORDERS: Final = """
+SELECT id, merchant_id, customer_id, status, currency, total_amount, tax_amount, lines, payment_id,
+    journal_id, extract(epoch FROM now() - ended_at)::float8,
+    created_at < now() - make_interval(secs => %(young_s)s)
+FROM orders
 """
+# A page of the orders after `after`, by their ids, which sort by time; and those with the ids `ids`.
+ORDERS_AFTER: Final = _ORDERS + "WHERE id > %(after)s ORDER BY id LIMIT %(page)s"
+ORDERS_BY_ID: Final = _ORDERS + "WHERE id = ANY(%(ids)s)"
 
 # Of the orders `ids`, those that exist.
 KNOWN_ORDERS: Final = "SELECT id FROM orders WHERE id = ANY(%(ids)s)"

@@ -27,7 +27,7 @@ class Settings(ContextSettings):
     # How long a checkout waits for its turn before it is refused; together with the way there and back well
     # below 200 milliseconds.
     intake_patience_ms: int = Field(default=150, ge=10, le=5_000)
-    # How long checkouts gather before they are accepted in one commit.
-    intake_linger_ms: int = Field(default=12, ge=0, le=100)
+    # How long checkouts of a busy shop gather, at most, before they are accepted in one commit.
+    intake_linger_ms: int = Field(default=30, ge=0, le=100)
     # Days that the steps of an order stay after it was placed; the order itself stays.
     timeline_days: int = Field(default=90, ge=30, le=3_650)

@@ -13,26 +13,54 @@ from typing import Final, Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class CapturedPayment:
-    """A row of `CAPTURED_PAYMENTS`; amounts in minor units of `currency`."""
+class Payment:
+    """A payment beside its order and its charge; amounts in minor units of `currency`."""
 
     order_id: str
     id: str
     merchant_id: str
     customer_id: str
+    status: str
     psp: str
+    psp_reference: str
     currency: str
+    amount: int
     amount_captured: int
     amount_refunded: int
     fee_amount: int
     tax_amount: int
+    age_s: float
+    # Moved so lately that what the PSP knows may still be on its way.
+    is_recent: bool
 
 
-CAPTURED_PAYMENTS: Final = """
-SELECT p.order_id, p.id, p.merchant_id, p.customer_id, coalesce(a.psp, ''), p.currency, p.amount_captured,
-    p.amount_refunded, p.fee_amount, p.tax_amount
-FROM payments p LEFT JOIN attempts a ON a.payment_id = p.id AND a.kind = 'CHARGE' AND a.state = 'DONE'
-WHERE p.amount_captured > 0
+_PAYMENTS: Final = """
+SELECT p.order_id, p.id, p.merchant_id, p.customer_id, p.status, coalesce(a.psp, ''),
+    coalesce(a.psp_reference, ''), p.currency, p.amount, p.amount_captured, p.amount_refunded, p.fee_amount,
+    p.tax_amount, extract(epoch FROM now() - p.created_at)::float8,
+    p.updated_at > now() - make_interval(secs => %(recent_s)s)
+FROM payments p LEFT JOIN attempts a ON a.payment_id = p.id AND a.kind = 'CHARGE' AND a.state <> 'ENDED'
+"""
+PAYMENTS_OF_ORDERS: Final = _PAYMENTS + "WHERE p.order_id = ANY(%(ids)s)"
+PAYMENTS_BY_ID: Final = _PAYMENTS + "WHERE p.id = ANY(%(ids)s)"
+
+# Payments after `after`, a page of them; and whether each is old enough that none before it is to come.
+CAPTURES_AFTER: Final = """
+SELECT id, order_id, amount_captured, created_at < now() - make_interval(secs => %(young_s)s)
+FROM payments WHERE id > %(after)s ORDER BY id LIMIT %(page)s
+"""
+
+# How many there are after `after`, how many of these are so old that none before them is to come, and the
+# last of those.
+SETTLED_TO: Final = """
+SELECT count(*), count(*) FILTER (WHERE is_old), max(id) FILTER (WHERE is_old)
+FROM (SELECT id, created_at < now() - interval '60 s' AS is_old FROM payments WHERE id > %(after)s) AS payment
+"""
+
+# Webhooks that say of a payment what we cannot believe. They prove nothing by themselves: a PSP may be wrong,
+# or somebody else have its secret. Whether money moved is in its list, and that is compared.
+SET_ASIDE: Final = """
+SELECT count(*) FROM webhooks WHERE outcome = 'unknown_payment' OR starts_with(outcome, 'contradicts')
 """
 
 # Payments that break refunded <= captured <= authorised, whose parts are more than the whole, or of which
@@ -60,15 +88,6 @@ WHERE p.status IN ('INITIATED', 'PROCESSING', 'UNKNOWN', 'REQUIRES_ACTION')
         ELSE %(open_s)s END)
 """
 
-# Of the orders `ids`, those whose payment is being decided by a bank, for less than `bank_s`.
-AT_THE_BANK: Final = """
-SELECT p.order_id FROM payments p JOIN attempts a ON a.payment_id = p.id AND a.state = 'OPEN'
-WHERE p.order_id = ANY(%(ids)s) AND p.status = 'PROCESSING' AND a.psp_reference IS NOT NULL
-    AND p.created_at >= now() - make_interval(secs => %(bank_s)s)
-"""
-
-PAYMENTS_COUNT: Final = "SELECT count(*) FROM payments"
-
 
 class Money(Enum):
     """Where the buyer's money is, as a PSP lists it."""
@@ -88,6 +107,7 @@ class PspCharge:
         payment_id: ours, as it was sent along; empty if it was not. `order_id` likewise.
         taken_amount: in ISO minor units of `currency`; a fraction if the PSP took a part of one.
         status: the PSP's own word, for people.
+        created_s: Unix seconds of its making.
     """
 
     reference: str
@@ -97,6 +117,7 @@ class PspCharge:
     taken_amount: Fraction
     money: Money
     status: str
+    created_s: int = 0
 
 
 class NoListing(Exception):
@@ -106,9 +127,50 @@ class NoListing(Exception):
 class PspListing(Protocol):
     """What a PSP has taken and holds, by its own list."""
 
-    def pages(self) -> AsyncIterator[list[PspCharge]]:
-        """Page through all payments that the PSP knows of.
+    def pages(self, since_s: int = 0) -> AsyncIterator[list[PspCharge]]:
+        """Page through all payments that the PSP knows of, newest first, back to those made at `since_s`.
 
         Raises:
             NoListing: there is no list to be had now.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class PspMovement:
+    """A line of the PSP's own account of our money there; lines are only ever added.
+
+    Attributes:
+        reference: the PSP's id of the line.
+        kind: the PSP's own word: charge, refund, dispute and so on.
+        source: the PSP's id of what moved it, for people.
+        payment_id: ours, if the PSP knows of which payment it is.
+        amount: in ISO minor units of `currency`, before the PSP's fees; negative where money left.
+        is_payout: from the PSP to our bank, which is about no payment.
+    """
+
+    reference: str
+    kind: str
+    source: str
+    payment_id: str
+    currency: str
+    amount: Fraction
+    created_s: int
+    is_payout: bool
+
+
+class PspEvidence(PspListing, Protocol):
+    """All that a PSP says of our money."""
+
+    def movements(self, since_s: int = 0) -> AsyncIterator[list[PspMovement]]:
+        """Page through what moved our balance there, newest first, back to what was made at `since_s`.
+
+        Raises:
+            NoListing: there is no list to be had now.
+        """
+
+    async def payment(self, reference: str) -> PspCharge | None:
+        """Return one payment as the PSP has it now; None if it knows none of that id.
+
+        Raises:
+            NoListing: it cannot be asked now.
         """

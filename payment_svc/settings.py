@@ -28,5 +28,5 @@ class Settings(ContextSettings):
     platform_fee_bp: int = Field(default=250, ge=0, le=10_000)
     # Days that a PSP's webhooks stay as they were signed: longer than it sends one again, which is days.
     webhook_days: int = Field(default=90, ge=30, le=3_650)
-    # How long what the PSP answers and sends gathers before it is applied in one commit.
-    fact_linger_ms: int = Field(default=25, ge=0, le=100)
+    # How long what the PSP answers and sends gathers, at most, before it is applied in one commit.
+    fact_linger_ms: int = Field(default=60, ge=0, le=100)

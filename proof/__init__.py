@@ -9,6 +9,7 @@ from payment_svc.proof import Money
 from proof.agreement import CATCH_UP_S
 from proof.audit import Audit
 from proof.checks import CHECKS, prove
+from proof.memory import Memory
 from proof.verdict import Check, Proof
 
-__all__ = ["CATCH_UP_S", "CHECKS", "Audit", "Check", "Money", "Proof", "prove"]
+__all__ = ["CATCH_UP_S", "CHECKS", "Audit", "Check", "Memory", "Money", "Proof", "prove"]

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import psycopg
 
-from payment_svc.proof import PspListing
+from payment_svc.proof import PspEvidence
 from roster import ROSTER
 
 ORDERS: Final = ROSTER["order_svc"].database
 STOCK: Final = ROSTER["inventory_svc"].database
 PAYMENTS: Final = ROSTER["payment_svc"].database
 BOOKS: Final = ROSTER["ledger_svc"].database
+NOTICES: Final = ROSTER["notification_svc"].database
 DATABASES: Final = tuple(context.database for context in ROSTER)
 
 Row = tuple[Any, ...]
@@ -27,11 +28,16 @@ class Audit:
 
     Attributes:
         database_url: address of a database, by its name, for a role that can read all of it.
-        psp: the provider's own list of payments.
+        psp: the provider's own lists of payments and of what moved its balance.
     """
 
     database_url: Callable[[str], str]
-    psp: PspListing
+    psp: PspEvidence
+    _connections: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False, compare=False)
+    # By database: connections that nobody uses at the moment.
+    _idle: dict[str, list[psycopg.AsyncConnection[Row]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def __repr__(self) -> str:
         return f"Audit({self.psp})"
@@ -56,6 +62,18 @@ class Audit:
         self, database: str, query: str, values: Mapping[str, Any] | Sequence[Any] = ()
     ) -> list[Row]:
         """Returns what a query finds with these values, as of one instant."""
-        async with self.connect(database) as connection:
-            cursor = await connection.execute(query, values or None)
-            return await cursor.fetchall()
+        idle = self._idle.setdefault(database, [])
+        connection = (
+            idle.pop() if idle else await self._connections.enter_async_context(self.connect(database))
+        )
+        cursor = await connection.execute(query, values or None)
+        found = await cursor.fetchall()
+        # No transaction stays open between two questions: it would hold up what it looks at.
+        await connection.rollback()
+        idle.append(connection)
+        return found
+
+    async def close(self) -> None:
+        """Ends the connections; the next question opens others."""
+        self._idle.clear()
+        await self._connections.aclose()

@@ -14,10 +14,11 @@ from proof.audit import Audit
 from proof.books import balances_replay, ledger_append_only, ledger_zero_sum
 from proof.limits import caps_hold, stock_conserved
 from proof.liveness import dead_letters, nothing_stuck
-from proof.psp import no_double_charge
-from proof.verdict import Check, Finding, Proof, verdict
+from proof.memory import Memory, MemoryLost
+from proof.psp import clearing_matches_psp, no_double_charge
+from proof.verdict import Check, Finding, Proof, State, verdict
 
-Look = Callable[[Audit], Awaitable[Finding]]
+Look = Callable[[Audit, State], Awaitable[Finding]]
 
 CHECKS: Final[Mapping[str, Look]] = {
     "ledger_zero_sum": ledger_zero_sum,
@@ -25,6 +26,7 @@ CHECKS: Final[Mapping[str, Look]] = {
     "balances_replay": balances_replay,
     "orders_payments_ledger_agree": orders_payments_ledger_agree,
     "no_double_charge": no_double_charge,
+    "clearing_matches_psp": clearing_matches_psp,
     "caps_hold": caps_hold,
     "stock_conserved": stock_conserved,
     "nothing_stuck": nothing_stuck,
@@ -35,37 +37,53 @@ CHECKS: Final[Mapping[str, Look]] = {
 # moment. What still looks wrong after this time is wrong.
 SECOND_LOOK_AFTER_S: Final = 2.0
 
-_UNREACHABLE: Final = (psycopg.Error, NoListing, TimeoutError, OSError)
+_UNREACHABLE: Final = (psycopg.Error, NoListing, MemoryLost, TimeoutError, OSError)
 
 
 async def prove(
     audit: Audit,
+    memory: Memory | None = None,
     *,
+    full: bool = False,
     on_verdict: Callable[[Check], None] = lambda check: None,
     second_look_after_s: float = SECOND_LOOK_AFTER_S,
 ) -> Proof:
     """Return the verdict on everything; what could not be looked at is not proven.
 
     Args:
+        memory: how far all was proven before; without one everything is looked at.
+        full: look at everything all the same, and at whether what was proven is still what it was.
         on_verdict: told of each check as soon as it is decided.
     """
 
     async def decide(name: str, look: Look) -> Check:
-        check = await _decide(name, look, audit, second_look_after_s)
+        check = await _decide(name, look, audit, memory, full, second_look_after_s)
         on_verdict(check)
         return check
 
-    return Proof(tuple(await asyncio.gather(*(decide(name, look) for name, look in CHECKS.items()))))
-
-
-async def _decide(name: str, look: Look, audit: Audit, second_look_after_s: float) -> Check:
     try:
-        first = await look(audit)
-        if not first.problems:
-            return verdict(name, first.looked_at, [])
-        await asyncio.sleep(second_look_after_s)
-        second = await look(audit)
+        return Proof(tuple(await asyncio.gather(*(decide(name, look) for name, look in CHECKS.items()))))
+    finally:
+        await audit.close()
+
+
+async def _decide(
+    name: str, look: Look, audit: Audit, memory: Memory | None, full: bool, second_look_after_s: float
+) -> Check:
+    try:
+        proven = memory.proven(name) if memory else {}
+        # A full look begins at the beginning and is told what was found there before.
+        state = {"promised": proven} if full and proven else proven
+        if memory and (anchors := memory.anchors(name, last=not full)):
+            state = {**state, "anchors": anchors}
+        found = await look(audit, state)
+        if found.problems:
+            await asyncio.sleep(second_look_after_s)
+            before, found = found, await look(audit, state)
+            if left := [problem for key, problem in found.problems.items() if key in before.problems]:
+                return verdict(name, found.looked_at, left)
+        if memory and found.state is not None and not found.problems:
+            memory.remember(name, found.state)
     except _UNREACHABLE as error:
         return Check(name, ok=False, detail=f"could not be checked: {error!r}"[:500])
-    left = [problem for key, problem in second.problems.items() if key in first.problems]
-    return verdict(name, second.looked_at, left)
+    return verdict(name, found.looked_at, [])

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from inventory_svc.proof import OLD_HOLDS
 from kit.messaging.proof import LETTERS_COUNT, OPEN_LETTERS, STUCK_EVENTS, UNCONFIRMED_COUNT
+from notification_svc.proof import PENDING_COUNT, STUCK_DELIVERIES
 from order_svc.proof import OPEN_ORDERS_COUNT, STUCK_ORDERS, WAITING_ORDERS
-from payment_svc.proof import AT_THE_BANK, STUCK_PAYMENTS
-from proof.audit import DATABASES, ORDERS, PAYMENTS, STOCK, Audit
-from proof.verdict import Finding
+from payment_svc.proof import PAYMENTS_BY_ID, PAYMENTS_OF_ORDERS, STUCK_PAYMENTS, Payment
+from proof.audit import DATABASES, NOTICES, ORDERS, PAYMENTS, STOCK, Audit
+from proof.verdict import Finding, State
 
+# Longer than the PSP's time-out, its look-up and a few resends of an event; no healthy checkout takes it.
+_OPEN_S: Final = 60
 # How long something may be open, whatever it waits for: the values of the queries below.
 _LIMITS: Final = {
-    # Longer than the PSP's time-out, its look-up and a few resends of an event; no healthy checkout takes it.
-    "open_s": 60,
+    "open_s": _OPEN_S,
     # A buyer may look for the bank's app for a while.
     "action_s": 3600,
-    # A bank debit is decided by the buyer's bank, which may take as long for SEPA's.
-    "bank_s": 14 * 86_400,
+    # What is PROCESSING is looked at like everything else; only the PSP can say that a bank is at it.
+    "bank_s": _OPEN_S,
 }
+# A bank debit is decided by the buyer's bank, which may take as long for SEPA's.
+_BANK_S: Final = 14 * 86_400
+# As many payments are asked for at the PSP, the oldest first; more than that are told as they are.
+_MOST_ASKED: Final = 500
 # An event that frees stock is sent again after 5, 10 and 20 s if its receiver was down.
 _HELD_LIMIT_S: Final = 30
 
@@ -27,17 +34,18 @@ _HELD_LIMIT_S: Final = 30
 _ERROR_LENGTH: Final = 160
 
 
-async def nothing_stuck(audit: Audit) -> Finding:
-    """No open order, payment, reservation or outbox row is older than its limit."""
+async def nothing_stuck(audit: Audit, _: State) -> Finding:
+    """No open order, payment, reservation, e-mail or outbox row is older than its limit."""
     problems: dict[str, str] = {}
     old = await audit.rows(ORDERS, STUCK_ORDERS, _LIMITS)
-    ids = {"ids": [row[0] for row in old]}
-    excused = {order_id for (order_id,) in await audit.rows(PAYMENTS, AT_THE_BANK, ids | _LIMITS)}
+    stuck = await audit.rows(PAYMENTS, STUCK_PAYMENTS, _LIMITS)
+    excused = await _at_the_bank(audit, [row[0] for row in stuck], [row[0] for row in old])
     for order_id, status, age_s in old:
-        if order_id not in excused:
+        if order_id not in excused.values():
             problems[order_id] = f"{order_id} is {status} for {age_s} s"
-    for payment_id, status, age_s in await audit.rows(PAYMENTS, STUCK_PAYMENTS, _LIMITS):
-        problems[payment_id] = f"{payment_id} is {status}, {age_s} s after it began"
+    for payment_id, status, age_s in stuck:
+        if payment_id not in excused:
+            problems[payment_id] = f"{payment_id} is {status}, {age_s} s after it began"
     held = [order_id for (order_id,) in await audit.rows(STOCK, OLD_HOLDS, {"held_s": _HELD_LIMIT_S})]
     asked = {"ids": held, "ended_s": _HELD_LIMIT_S}
     waiting = {order_id for (order_id,) in await audit.rows(ORDERS, WAITING_ORDERS, asked)}
@@ -46,6 +54,13 @@ async def nothing_stuck(audit: Audit) -> Finding:
             problems[f"held {order_id}"] = (
                 f"stock is HELD for {order_id}, which does not wait for it any more"
             )
+    for delivery, order_id, template, attempts, error, late_s in await audit.rows(
+        NOTICES, STUCK_DELIVERIES, _LIMITS
+    ):
+        problems[delivery] = (
+            f"{template} {delivery} about {order_id} is {late_s} s late after {attempts} attempts"
+            + (f": {error[:_ERROR_LENGTH]}" if error else "")
+        )
     unsent = 0
     for database in DATABASES:
         [(count,)] = await audit.rows(database, UNCONFIRMED_COUNT)
@@ -56,12 +71,34 @@ async def nothing_stuck(audit: Audit) -> Finding:
                 + (f", and parked: `florin outbox resend {by}`" if parked else "")
             )
     [(open_orders,)] = await audit.rows(ORDERS, OPEN_ORDERS_COUNT)
+    [(mails,)] = await audit.rows(NOTICES, PENDING_COUNT)
     return Finding(
-        f"{open_orders:,} open orders, {len(held):,} old holds, {unsent:,} unconfirmed events", problems
+        f"{open_orders:,} open orders, {len(excused):,} payments at their banks, {len(held):,} old holds,"
+        f" {mails:,} e-mails to be sent, {unsent:,} unconfirmed events",
+        problems,
     )
 
 
-async def dead_letters(audit: Audit) -> Finding:
+async def _at_the_bank(audit: Audit, payment_ids: list[str], order_ids: list[str]) -> Mapping[str, str]:
+    """Return what waits for a bank by the PSP's own word, asked for now: orders by payment."""
+    asked = {"recent_s": _OPEN_S}
+    rows = await audit.rows(PAYMENTS, PAYMENTS_BY_ID, asked | {"ids": payment_ids})
+    rows += await audit.rows(PAYMENTS, PAYMENTS_OF_ORDERS, asked | {"ids": order_ids})
+    found = {payment.id: payment for payment in (Payment(*row) for row in rows)}
+    candidates = [
+        payment
+        for payment in sorted(found.values(), key=lambda payment: -payment.age_s)
+        if payment.status == "PROCESSING" and payment.psp_reference and payment.age_s < _BANK_S
+    ]
+    excused = {}
+    for payment in candidates[:_MOST_ASKED]:
+        charge = await audit.psp.payment(payment.psp_reference)
+        if charge is not None and charge.status == "processing" and charge.payment_id == payment.id:
+            excused[payment.id] = payment.order_id
+    return excused
+
+
+async def dead_letters(audit: Audit, _: State) -> Finding:
     """No event that could not be handled is waiting for a person."""
     problems: dict[str, str] = {}
     total = 0

@@ -9,6 +9,9 @@ from typing import Any, Final
 # Enough to begin an investigation with, few enough to read.
 MAX_NAMED: Final = 5
 
+State = Mapping[str, Any]
+"""What a check remembers of how far it has proven, as JSON; empty: nothing yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -17,10 +20,12 @@ class Finding:
     Attributes:
         looked_at: what was there, for people: `120 journals, 720 entries`.
         problems: by the id of what is wrong. What has the same id at a second look is still wrong.
+        state: how far all is proven if nothing is wrong; None if the check remembers nothing.
     """
 
     looked_at: str
     problems: Mapping[str, str] = field(default_factory=dict)
+    state: State | None = None
 
 
 @dataclass(frozen=True, slots=True)

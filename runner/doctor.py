@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from typing import Final
 
 import psutil
 
-from runner import control, ports, postgres, privilege, secrets, wheels
+from runner import control, interpreter, ports, postgres, privilege, secrets, wheels
 from runner.settings import Settings
 from terminal.errors import CommandError
 
@@ -57,8 +56,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def _python() -> Finding:
-    version = platform.python_version()
-    return Finding("python", sys.version_info >= (3, 11), f"{version} at {sys.executable}")
+    build = interpreter.running()
+    return Finding("python", sys.version_info >= (3, 11), f"{build} at {sys.executable}")
 
 
 def _program(settings: Settings, name: str, find: Callable[[Settings], Path], *, external: bool) -> Finding:

@@ -27,6 +27,7 @@ from kit.messaging.events import NewEvent, Received, event_type
 from kit.messaging.spans import consuming
 from kit.messaging.step import Step, Steps, to_the_end
 from kit.observe import faultpoints
+from kit.observe.logs import is_followed
 from kit.observe.pulse import Pulse
 from kit.store.batch import Linger, one_bad_item_fails_alone
 from kit.store.database import STORE_UNAVAILABLE
@@ -51,6 +52,10 @@ _STORE_PAUSE_S: Final = 0.5
 
 Handler = Callable[[S, Sequence[Received[Any]]], Awaitable[Sequence[NewEvent]]]
 Subscriptions = Mapping[type[Message], Handler[S]]
+
+
+# As many events of a batch are named in its line: all of a small one, of a large one what is followed.
+_MOST_NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +170,7 @@ class Pump(Generic[S]):
             events=len(deliveries),
             done=len(done),
             ms=round((time.perf_counter() - started) * 1000, 1),
-            aggregates=[d.message.headers.get("ce-subject", "") for d in deliveries if d.message.headers],
-            correlation_ids=[d.event.trail.correlation_id for d in readable if d.event],
+            **_named(readable),
         )
 
     async def _handle_together(self, deliveries: list[_Delivery]) -> list[_Delivery]:
@@ -296,3 +300,14 @@ class Pump(Generic[S]):
             confirm_to,
             problem,
         )
+
+
+def _named(deliveries: Sequence[_Delivery]) -> dict[str, list[str]]:
+    """Return what a batch's line says of its events: each that it names by aggregate and correlation id."""
+    told = deliveries
+    if len(deliveries) > _MOST_NAMED:
+        told = [d for d in deliveries if d.event and is_followed(d.event.trail)][:_MOST_NAMED]
+    return {
+        "aggregates": [(d.message.headers or {}).get("ce-subject", "") for d in told],
+        "correlation_ids": [d.event.trail.correlation_id for d in told if d.event],
+    }

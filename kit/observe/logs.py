@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import zlib
 from collections.abc import MutableMapping
 from typing import Any, Literal
 
@@ -11,6 +12,11 @@ import orjson
 import structlog
 
 from kit.values.redaction import redact
+from kit.values.trail import Trail
+
+# Of this many equal parts of all correlation ids, those below `_followed_parts` are followed.
+_PARTS = 2**32
+_followed_parts = _PARTS
 
 Format = Literal["auto", "json", "console"]
 
@@ -44,8 +50,25 @@ class _RedactingFormatter(logging.Formatter):
         return redact(super().format(record))
 
 
-def configure(service: str, log_format: Format = "auto", level: str = "INFO") -> None:
-    """Set up structlog for this process; `service` is on every line."""
+def is_followed(trail: Trail) -> bool:
+    """Return whether what goes well on this trail is worth a line, too: if it is traced, or drawn by lot.
+
+    The lot is drawn from the correlation id, so that all processes draw alike: a checkout that is followed is
+    followed through every log, and the others cost nothing.
+    """
+    return trail.sampled or zlib.crc32(trail.correlation_id.encode()) < _followed_parts
+
+
+def configure(
+    service: str, log_format: Format = "auto", level: str = "INFO", follow_ratio: float = 1.0
+) -> None:
+    """Set up structlog for this process; `service` is on every line.
+
+    Args:
+        follow_ratio: share of the trails of which lines say what went well.
+    """
+    global _followed_parts
+    _followed_parts = round(follow_ratio * _PARTS)
     as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,

@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from kit.observe import telemetry
+from kit.observe.logs import is_followed
 from kit.rpc.call import Call, enter
 from kit.rpc.callers import caller_of, require_role
 from kit.rpc.cards import refuse_card_numbers
@@ -160,7 +161,7 @@ def _called(method: str, context: Context) -> Call:
 
 @contextmanager
 def _recorded(call: Call) -> Iterator[None]:
-    """Record the call as one span and one line of the log, however it ends."""
+    """Record the call as one span and one line of the log; calls that went well by sample."""
     started = time.perf_counter()
     opened = telemetry.start_span(call.method.lstrip("/"), call.trail, SpanKind.SERVER)
     if opened is not None:
@@ -176,15 +177,16 @@ def _recorded(call: Call) -> Iterator[None]:
             if call.outcome not in ("OK", "CANCELLED"):
                 opened[0].set_status(Status(StatusCode.ERROR, call.outcome))
             opened[0].end()
-        log.info(
-            "rpc.answered",
-            method=call.method,
-            code=call.outcome,
-            ms=round((time.perf_counter() - started) * 1000, 1),
-            caller=str(call.caller) if call.caller else None,
-            correlation_id=call.trail.correlation_id,
-            trace_id=call.trail.trace_id,
-        )
+        if call.outcome != "OK" or is_followed(call.trail):
+            log.info(
+                "rpc.answered",
+                method=call.method,
+                code=call.outcome,
+                ms=round((time.perf_counter() - started) * 1000, 1),
+                caller=str(call.caller) if call.caller else None,
+                correlation_id=call.trail.correlation_id,
+                trace_id=call.trail.trace_id,
+            )
 
 
 async def _refuse(call: Call, context: Context, error: Exception) -> NoReturn:

@@ -41,7 +41,7 @@ def main(roster: Roster, process: str) -> None:
         settings = [_settings_of(context) for context in contexts]
     except ValueError as error:
         _refuse(f"{process}: the settings are not valid; each is a FLORIN_ variable\n{error}")
-    logs.configure(process, own.log_format, own.log_level)
+    logs.configure(process, own.log_format, own.log_level, own.log_follow_ratio)
     match sys.argv[1]:
         case "check":
             print(f"{process}: settings are valid")

@@ -38,6 +38,9 @@ class ProcessSettings(BaseSettings):
     trace_sample_ratio: float = Field(default=1.0, ge=0.0, le=1.0)
     # `auto` is JSON off a terminal and readable on one.
     log_format: Literal["auto", "json", "console"] = "auto"
+    # Share of the checkouts of which each call that went well is a line, in every service's log. What was
+    # refused or failed is always written, and so is every call of a request that is traced.
+    log_follow_ratio: float = Field(default=0.01, ge=0.0, le=1.0)
     # The least important lines that are written.
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -98,8 +101,9 @@ class ContextSettings(BusSettings):
     # Signs page tokens. Left out, each process makes its own: then tokens end with it, and replicas do not
     # know each other's.
     page_token_key: str = Field(default_factory=lambda: secrets.token_hex(32), min_length=16, repr=False)
-    # How long an event batch of a busy context fills: longer is cheaper, shorter is faster.
-    event_linger_ms: int = Field(default=40, ge=0, le=1_000)
+    # How long an event batch of a busy context fills, at most: longer is cheaper, shorter is faster. A
+    # checkout passes four such batches, an intake and a fact, which leaves half of the second it may take.
+    event_linger_ms: int = Field(default=100, ge=0, le=1_000)
 
     # Days that an event which was acted on is known: longer than it can be sent again, which is seven.
     inbox_days: int = Field(default=8, ge=8, le=365)

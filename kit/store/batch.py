@@ -29,12 +29,24 @@ _RATE_WINDOW_S = 1.0
 # With fewer neighbours than this to come, waiting for them costs more time than a commit.
 _WORTH_WAITING_FOR = 1.5
 
+# With as many to come within the bound, all of it is waited for. A batch by itself costs what about two items
+# do, as measured: among eight that is a fifth of the whole, and the bound goes on from there.
+_FULL_NEIGHBOURS = 8.0
+
+
+def wait_s(items_per_s: float, longest_s: float) -> float:
+    """Return how long a batch should wait for neighbours after its first item.
+
+    Nothing while fewer than one or two would come; then a part of the bound that grows with the load, up to
+    all of it. So a service that has time answers soon, and one that has none makes fewer commits: processors
+    are worth more the busier they are.
+    """
+    wanted_s = longest_s * min(1.0, items_per_s * longest_s / _FULL_NEIGHBOURS)
+    return wanted_s if items_per_s * wanted_s >= _WORTH_WAITING_FOR else 0.0
+
 
 class Linger:
-    """How long a batch waits for neighbours: not at all when none are to come, up to a bound when busy.
-
-    One commit costs the same for one item as for fifty, so a busy service saves by waiting a little; an
-    idle one would only be slow.
+    """How long a batch waits for neighbours, by what has come of late: `wait_s`.
 
     Args:
         longest_s: the bound.
@@ -47,8 +59,7 @@ class Linger:
 
     def seconds(self) -> float:
         """Return how long the next batch should wait after its first item."""
-        neighbours = self._items_per_s * self._longest_s
-        return self._longest_s if neighbours >= _WORTH_WAITING_FOR else 0.0
+        return wait_s(self._items_per_s, self._longest_s)
 
     def took(self, items: int) -> None:
         """Note the size of a batch."""

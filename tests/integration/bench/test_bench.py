@@ -20,7 +20,7 @@ def test_a_short_bench_keeps_its_promises_and_reports_them(tmp_path: Path) -> No
     command = (
         *(sys.executable, "-m", "florin_cli", "bench", "--json", "--no-search"),
         *("--rate", "20", "--duration", "2", "--warmup", "1", "--pgbench", "1"),
-        *("--products", "5", "--buyers", "3", "--declined-share", "0.1"),
+        *("--products", "5", "--buyers", "3", "--declined-share", "0.1", "--replicas", "2"),
     )
 
     done = subprocess.run(
@@ -40,6 +40,10 @@ def test_a_short_bench_keeps_its_promises_and_reports_them(tmp_path: Path) -> No
     assert told["refused"] == {}
     assert told["outcomes"] == {"COMPLETED": 54, "FAILED card_declined": 6}
     assert told["proof_ok"] is True
-    assert told["cpu_ms_per_checkout"].keys() >= {"order_svc", "envoy", "postgres", "load_generator"}
+    processes = {"order_svc", "order_svc-2", "ledger_svc-2", "envoy", "postgres", "load_generator"}
+    assert told["cpu_ms_per_checkout"].keys() >= processes
+    assert [speed["when"] for speed in told["machine"]] == ["before", "after"]
+    assert all(speed["pgbench_tps"] > 0 for speed in told["machine"])
+    assert told["loops_per_checkout"] > 0
     # The fresh system is gone, with all it wrote.
     assert list((tmp_path / "data-bench").iterdir()) == []

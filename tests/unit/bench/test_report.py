@@ -12,13 +12,17 @@ from bench import budget
 from bench.carts import Mix
 from bench.cpu import CpuTimes
 from bench.load import Answers
+from bench.machine import Speed
 from bench.measure import Measured, judge
 from bench.orders import Order
+from bench.overload import Overload
 from bench.percentiles import Percentiles
 from bench.plan import Plan
 from bench.report import Report, as_json
+from bench.tables import print_report
 from bench.window import Window
 from proof import Check, Proof
+from runner import interpreter
 
 _WINDOW = Window(rate_per_s=2, warmup_s=1, measure_s=2)
 # Database time at which the first checkout was due.
@@ -52,6 +56,7 @@ def _answers(status: dict[int, int] | None = None) -> Answers:
         ],
         status=statuses,
         order_id=[f"ord_{number}" if status == 202 else "" for number, status in enumerate(statuses)],
+        reason=["" if status == 202 else f"{status} TOO_MANY_WAITING" for status in statuses],
         declined=[False] * _WINDOW.checkouts,
         watched_ms=[250.0],
     )
@@ -69,14 +74,19 @@ def _measured(orders: list[Order], *, status: dict[int, int] | None = None, open
     )
 
 
+def _speed(when: str, *, loop_ms: float, tps: float | None) -> Speed:
+    return Speed(when=when, loop_ms=loop_ms, loops_per_s=1_000, fsyncs_per_s=500, pgbench_tps=tps)
+
+
 def _report(steady: Measured, *, proof_ok: bool = True) -> Report:
     return Report(
         plan=Plan(mix=Mix(products=1)),
         steady=steady,
         windows=[steady],
         search=None,
-        pgbench_tps_before=300.0,
-        pgbench_tps_after=100.0,
+        overloads=[],
+        interpreter=interpreter.running(),
+        speeds=[_speed("before", loop_ms=1.5, tps=300.0), _speed("after", loop_ms=2.5, tps=100.0)],
         proof=Proof((Check("stock_conserved", ok=proof_ok, detail=""),)),
     )
 
@@ -110,6 +120,8 @@ def test_what_was_not_accepted_is_counted_by_its_answer() -> None:
     measured = _measured([_order(number) for number in (0, 1, 2, 5)], status={3: 503, 4: 0})
 
     assert measured.refused == {"503": 1, "no answer": 1}
+    assert measured.reasons == {"503 TOO_MANY_WAITING": 1, "0 TOO_MANY_WAITING": 1}
+    assert measured.refusal_ms.p99 == pytest.approx(11, abs=0.1)
     assert measured.promises.kept
 
 
@@ -135,6 +147,54 @@ def test_the_report_has_every_key_of_the_contract_and_is_json() -> None:
         "checks": [{"name": "stock_conserved", "ok": True, "detail": ""}],
         "detail": "",
     }
+
+
+def test_the_report_says_what_machine_and_what_python_it_was() -> None:
+    told = json.loads(json.dumps(as_json(_report(_measured(_all())))))
+
+    assert [speed["when"] for speed in told["machine"]] == ["before", "after"]
+    assert told["machine"][0] == {
+        "when": "before",
+        "loop_ms": 1.5,
+        "loops_per_s": 1_000,
+        "fsyncs_per_s": 500,
+        "pgbench_tps": 300.0,
+    }
+    assert told["python"].keys() == {"version", "implementation", "pgo", "lto", "is_shared"}
+
+
+def test_the_cpu_of_a_checkout_is_told_in_loops_of_the_machine_it_ran_on() -> None:
+    told = as_json(_report(_measured(_all())))
+
+    # Two milliseconds a checkout, two milliseconds a loop on average.
+    assert told["loop_ms"] == 2.0
+    assert told["loops_per_checkout"] == 1.0
+    assert [(line["part"], line["ms"], line["loops"]) for line in told["cpu_budget"]] == [
+        ("order_svc", 2.0, 1.0)
+    ]
+
+
+def test_a_window_above_the_best_rate_is_told_beside_what_that_completed() -> None:
+    measured = _measured([_order(number) for number in (0, 1, 2, 5)], status={3: 503, 4: 503})
+    overload = Overload.of(2.0, measured, best_completed_per_s=2.0)
+    told = as_json(replace(_report(measured), overloads=[overload]))["overload"]
+
+    assert [(each["times"], each["goodput_share"], each["accepted"], each["refused"]) for each in told] == [
+        (2.0, 0.5, 2, 2)
+    ]
+    assert told[0]["reasons"] == {"503 TOO_MANY_WAITING": 2}
+    assert told[0]["refusal_ms"]["p99"] == pytest.approx(11, abs=0.1)
+
+
+def test_a_report_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    measured = _measured(_all())
+    overload = Overload.of(1.5, measured, best_completed_per_s=2.0)
+    print_report(replace(_report(measured), overloads=[overload]))
+
+    printed = capsys.readouterr().out
+    assert "pgbench 300 transactions/s" in printed
+    assert "loops of this machine" in printed
+    assert "1.5" in printed
 
 
 def test_an_order_that_is_lost_fails_the_run() -> None:
