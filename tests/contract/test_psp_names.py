@@ -32,6 +32,7 @@ ELSEWHERE: Final = {
     "client/edge.py": "a buyer's card; the simulator's test tokens are part of the contract",
     "demo/scenarios.py": "buyers' cards",
     "bench/carts.py": "buyers' cards",
+    "bench/made_rows.py": "rows as a load leaves them",
     "bench/inventory_cost.py": "a buyer's card",
     "florin_cli/commands/checkout.py": "a buyer's card",
     "bench/psp_sim_cost.py": "calls the simulator as a library of Stripe's would",
