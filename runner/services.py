@@ -97,6 +97,7 @@ def _common_environment(settings: Settings, secrets: Secrets) -> dict[str, str]:
             "PYTHONUNBUFFERED": "1",
             "FLORIN_DATA_DIR": str(settings.data_dir),
             "FLORIN_BIND_HOST": settings.bind_host,
+            "FLORIN_HEALTH_PORT_STEP": str(settings.health_port_step),
             "FLORIN_NATS_URL": nats.url(settings),
             "FLORIN_DATABASE_POOLED": str(settings.pgbouncer is not None),
             "FLORIN_REDIS_URL": redis.url(settings),
