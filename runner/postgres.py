@@ -125,6 +125,7 @@ def spec(settings: Settings, secrets: Secrets, *, log_path: Path, cwd: Path) -> 
         log_path=log_path,
         cwd=cwd,
         data_dir=data_dir,
+        holds_truth=True,
         prepare=server.prepare,
         user=server.user,
         reaches=(*_reaches(settings), cwd / "x"),

@@ -142,7 +142,7 @@ class SupervisedProcess:
 
     def _claim(self, data_dir: Path) -> None:
         marker = data_dir / _MARKER
-        if self.restarts and data_dir.exists() and not marker.exists():
+        if self.restarts and not self.spec.holds_truth and not marker.exists():
             # The remains of a directory that is being deleted would only confuse its owner.
             shutil.rmtree(data_dir, ignore_errors=True)
         data_dir.mkdir(parents=True, exist_ok=True)

@@ -43,6 +43,8 @@ class ProcessSpec:
     needs: tuple[str, ...] = ()
     # Its own directory, reported by `status` and watched for loss.
     data_dir: Path | None = None
+    # What is in it cannot be made again from elsewhere: it is never emptied.
+    holds_truth: bool = False
     # Runs before every start. Raises DataLost to refuse all further ones.
     prepare: Callable[[], Awaitable[None]] = _nothing
     user: pwd.struct_passwd | None = None

@@ -177,6 +177,21 @@ async def test_lost_data_that_must_not_be_made_up_ends_the_restarts(stage: Stage
         assert not data_dir.exists()
 
 
+async def test_truth_that_was_put_back_under_a_running_process_is_kept(stage: Stage) -> None:
+    data_dir = stage.folder / "truth"
+    spec = stage.spec("store", data_dir=data_dir, holds_truth=True)
+    async with supervised(stage, [spec]) as supervisor:
+        process = supervisor.processes["store"]
+        await until_healthy_again(process, restarts=0)
+        backup = stage.folder / "backup"
+        backup.mkdir()
+        (backup / "orders").touch()
+        shutil.rmtree(data_dir)
+        backup.rename(data_dir)
+        await until_healthy_again(process, restarts=1)
+        assert (data_dir / "orders").exists()
+
+
 async def test_a_process_that_was_stopped_stays_so(stage: Stage) -> None:
     mark = stage.folder / "stopped" / "service"
     async with supervised(stage, [stage.spec("service")]) as supervisor:
