@@ -6,7 +6,6 @@ scenes (journals, mailbox, the PSP's own list) only read.
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -27,9 +26,6 @@ _REQUEST_TIMEOUT_S: Final = 20.0
 
 # An order whose events have to be sent again after a fault ends in some ten seconds; on a busy machine later.
 END_DEADLINE_S: Final = 60.0
-
-# More at once than can be answered soon; nothing has happened.
-TOO_MANY: Final = 429
 
 # A connection that broke, and what the edge answers while a service restarts.
 _NOT_NOW: Final = frozenset({0, 503, 504})
@@ -53,10 +49,6 @@ class Answer:
         """The `ErrorInfo` reason of a refusal; empty if there is none."""
         details: list[Json] = self.body.get("details", [])
         return next((detail["reason"] for detail in details if "reason" in detail), "")
-
-    async def advised_pause(self) -> None:
-        """Wait for as long as an answer says that a caller should before it comes again."""
-        await asyncio.sleep(float(self.headers.get("retry-after", 0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,20 +264,8 @@ class Shop:
         return await self.call("POST", "/v1/checkouts", token=token, body=cart, key=key, headers=headers)
 
     async def buys(self, *skus: str, buyer: str = "ada", key: str = "", **cart: Any) -> Order:
-        """A checkout that is accepted; returns the order as the 202 showed it.
-
-        Sent again under its key while there is too much at once, as a good client does.
-        """
-        key = key or uuid.uuid4().hex
-        answer = Answer(0)
-
-        async def is_taken() -> bool:
-            nonlocal answer
-            answer = await self.checkout(self.cart(*skus, **cart), buyer=buyer, key=key)
-            await answer.advised_pause()
-            return answer.status != TOO_MANY
-
-        await eventually(is_taken, "there is room for the checkout", deadline_s=END_DEADLINE_S)
+        """A checkout that is accepted; returns the order as the 202 showed it."""
+        answer = await self.checkout(self.cart(*skus, **cart), buyer=buyer, key=key or uuid.uuid4().hex)
         assert answer.status == 202, answer
         return Order(answer.body)
 
