@@ -48,7 +48,7 @@ class Payment(_message.Message):
         SETTLED: Payment._Status.ValueType  # 6
         """The PSP has paid it out."""
         FAILED: Payment._Status.ValueType  # 7
-        """Ended: the PSP refused, see `failure`."""
+        """Ended: the PSP refused, or the buyer did not confirm in time; see `failure`."""
         VOIDED: Payment._Status.ValueType  # 8
         """Ended: the hold was given back."""
         REFUNDED: Payment._Status.ValueType  # 9
@@ -74,7 +74,7 @@ class Payment(_message.Message):
     SETTLED: Payment.Status.ValueType  # 6
     """The PSP has paid it out."""
     FAILED: Payment.Status.ValueType  # 7
-    """Ended: the PSP refused, see `failure`."""
+    """Ended: the PSP refused, or the buyer did not confirm in time; see `failure`."""
     VOIDED: Payment.Status.ValueType  # 8
     """Ended: the hold was given back."""
     REFUNDED: Payment.Status.ValueType  # 9
