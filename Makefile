@@ -27,7 +27,7 @@ TOOLS := $(CURDIR)/.build/bin
 # Two workers fit the smallest machine we care for; tests that share a system stay in one worker.
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: help env gen plan up down reset status demo test check bench lock tools jaeger clean
+.PHONY: help env gen plan up down reset status demo test check bench storm lock tools jaeger clean
 .PHONY: check-gen check-protos check-format check-lint check-types check-imports
 
 help: ## this list
@@ -67,6 +67,9 @@ test: $(STAMP) ## the whole suite; says at the end what was skipped and why
 
 bench: $(STAMP) ## the benchmarks, with the audit beside each number
 	@$(FLORIN) bench $(ARGS)
+
+storm: $(STAMP) ## replicas killed and added under load for two minutes, and the proof
+	@$(FLORIN) storm $(ARGS)
 
 check: check-gen check-protos check-format check-lint check-types check-imports test ## what CI runs
 

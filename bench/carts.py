@@ -93,6 +93,11 @@ def look_up(*, host: str, token: str, order_id: str) -> bytes:
     ).encode()
 
 
+def order_id(body: bytes) -> str:
+    """The id of the order that an answer 202 tells of."""
+    return str(json.loads(body)["id"])
+
+
 def chosen(carts: Sequence[Cart], number: int) -> Cart:
     """The cart of the checkout `number`."""
     return carts[number % len(carts)]

@@ -37,6 +37,20 @@ _FINISH_DEADLINE_S: Final = ANSWER_DEADLINE_S + 60.0
 DRAIN_DEADLINE_S: Final = 90.0
 
 
+def assign(system: System, window: Window, *, mix: carts.Mix, tokens: Sequence[str], name: str) -> Assignment:
+    """One window of load on a system; `name` is what its keys begin with."""
+    return Assignment(
+        host=system.settings.local_host,
+        port=system.settings.edge_port,
+        window=window,
+        mix=mix,
+        tokens=list(tokens),
+        name=name,
+        # Each window buys differently, and the same way in every run.
+        seed=round(window.rate_per_s * 1000),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promises:
     """What became of the orders that were answered 202."""
@@ -70,6 +84,8 @@ class Measured:
     refusal_ms: Percentiles
     accept_ms: Percentiles
     completion_ms: Percentiles
+    # From 202 to the end, whatever it was, of all orders of the window.
+    end_ms: Percentiles
     # Completion as a few watchers saw it through the edge, from being due to being seen.
     watched_ms: Percentiles
     watched: int
@@ -78,6 +94,8 @@ class Measured:
     cpu: CpuTimes
     drain_s: float
     promises: Promises
+    # The checkouts of the whole window that were not answered 202, by their numbers.
+    turned_away: list[int]
     # Open orders, on average over the middle and over the last third.
     open_before: float
     open_at_end: float
@@ -108,34 +126,26 @@ class Measured:
 def measure(
     system: System,
     orders: OrderDatabase,
-    window: Window,
+    assignment: Assignment,
     *,
-    mix: carts.Mix,
-    tokens: Sequence[str],
-    name: str,
+    on_start: Callable[[float], None] = lambda _: None,
     on_drain: Callable[[int], None] = lambda _: None,
 ) -> Measured:
     """Loads the system for one window, waits until all it promised has ended, and audits that.
 
+    `on_start` is told when the load begins, in seconds of the monotonic clock.
+
     Raises:
         CommandError: the load generator failed.
     """
-    assignment = Assignment(
-        host=system.settings.local_host,
-        port=system.settings.edge_port,
-        window=window,
-        mix=mix,
-        tokens=list(tokens),
-        name=name,
-        # Each window buys differently, and the same way in every run.
-        seed=round(window.rate_per_s * 1000),
-    )
+    window = assignment.window
     with tempfile.TemporaryDirectory(prefix="florin-bench-") as folder:
         answers_path = Path(folder) / "answers.json"
         with _load_generator(assignment, Path(folder) / "assignment.json", answers_path) as generator:
             assert generator.stdin is not None
             start_s = time.monotonic() + _LEAD_S
             print(start_s, file=generator.stdin, flush=True)
+            on_start(start_s)
             _sleep_until(start_s + window.warmup_s)
             before = cpu.look(system.settings, load_generator_pid=generator.pid)
             _sleep_until(start_s + window.length_s)
@@ -192,6 +202,9 @@ def judge(
             for order in counted
             if order.status == COMPLETED and order.completion_ms is not None
         ),
+        end_ms=Percentiles.of(
+            took_ms for order in orders.values() if (took_ms := order.completion_ms) is not None
+        ),
         watched_ms=Percentiles.of(answers.watched_ms),
         watched=len(answers.watched_ms),
         send_delay_ms=Percentiles.of(
@@ -205,6 +218,7 @@ def judge(
             lost=[order_id for order_id in promised if order_id not in orders],
             still_open=[order_id for order_id in still_open if order_id in orders],
         ),
+        turned_away=[number for number, status in enumerate(answers.status) if status != _ACCEPTED],
         open_before=mean_open(created, ended, start_s=last_s - 2 * third_s, end_s=last_s - third_s),
         open_at_end=mean_open(created, ended, start_s=last_s - third_s, end_s=last_s),
     )

@@ -132,7 +132,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "search": None if report.search is None else _search(report, report.search),
         "overload": [asdict(each) for each in report.overloads],
         "plan": asdict(report.plan),
-        "proof": _proof(report.proof),
+        "proof": proof_as_json(report.proof),
     }
 
 
@@ -153,7 +153,8 @@ def _probe(probe: Probe) -> dict[str, Any]:
     return told | {"keeps_up": probe.keeps_up, "objections": probe.objections()}
 
 
-def _proof(proof: Proof | None) -> dict[str, Any]:
+def proof_as_json(proof: Proof | None) -> dict[str, Any]:
+    """What the proof said, or that it came to no verdict."""
     if proof is None:
         return {"ok": False, "checks": [], "detail": _NO_VERDICT}
     return proof.as_json() | {"detail": ""}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from bench import machine, overload, pgbench, shop
 from bench.machine import Speed
-from bench.measure import Measured, measure
+from bench.measure import Measured, assign, measure
 from bench.orders import OrderDatabase
 from bench.overload import Overload
 from bench.plan import Plan
@@ -79,10 +79,7 @@ def _load(
         measured = measure(
             system,
             orders,
-            window,
-            mix=plan.mix,
-            tokens=tokens,
-            name=f"{run_name}-{len(windows)}",
+            assign(system, window, mix=plan.mix, tokens=tokens, name=f"{run_name}-{len(windows)}"),
             on_drain=lambda left: bars.detail(f"{left} orders under way"),
         )
         windows.append(measured)

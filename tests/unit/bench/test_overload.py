@@ -55,6 +55,7 @@ def test_the_overload_begins_at_the_rate_that_was_kept_up_with(
         return _measured(_all())
 
     monkeypatch.setattr(run, "measure", measure)
+    monkeypatch.setattr(run, "assign", lambda _, window, **__: window)
     monkeypatch.setattr("bench.shop.buyers", lambda *_: ["token"])
     plan = Plan(mix=Mix(products=1), rate_per_s=2, search=False, overload=wanted)
     loaded = run._load(None, None, plan, _Silent(), between=lambda: between.append(1))  # type: ignore[arg-type]

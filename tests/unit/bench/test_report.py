@@ -96,9 +96,9 @@ def _all() -> list[Order]:
 
 
 def test_percentiles_are_latencies_that_somebody_had() -> None:
-    assert Percentiles.of(range(1, 101)) == Percentiles(50, 95, 99)
-    assert Percentiles.of([7.0]) == Percentiles(7, 7, 7)
-    assert Percentiles.of([]) == Percentiles(None, None, None)
+    assert Percentiles.of(range(1, 101)) == Percentiles(50, 95, 99, 100)
+    assert Percentiles.of([7.0]) == Percentiles(7, 7, 7, 7)
+    assert Percentiles.of([]) == Percentiles(None, None, None, None)
 
 
 def test_the_window_counts_what_ends_in_it_and_promises_count_all() -> None:
@@ -137,7 +137,7 @@ def test_the_report_has_every_key_of_the_contract_and_is_json() -> None:
     told = json.loads(json.dumps(as_json(_report(_measured(_all())))))
 
     assert set(told) >= _CONTRACT
-    assert told["accept_ms"].keys() == told["completion_ms"].keys() == {"p50", "p95", "p99"}
+    assert told["accept_ms"].keys() == told["completion_ms"].keys() >= {"p50", "p95", "p99"}
     assert told["pgbench_tps"] == 200.0
     assert told["ratio_to_pgbench"] == 0.01
     assert told["orders"] == 6
