@@ -57,6 +57,8 @@ class PublicRpc:
     name: str
     bindings: tuple[Binding, ...]
     needs_token: bool
+    # Whether buyers change something by it: what a crowd does, and may be asked to do later.
+    is_for_crowds: bool
     is_stream: bool
 
     @property
@@ -102,6 +104,7 @@ def _public_rpc(cluster: str, service: ServiceDescriptor, method: MethodDescript
         name=method.name,
         bindings=bindings,
         needs_token=bool(access.roles),
+        is_for_crowds=access.mutation and options_pb2.BUYER in access.roles,
         is_stream=method.server_streaming,
     )
 

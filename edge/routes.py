@@ -18,6 +18,7 @@ JWT: Final = "envoy.filters.http.jwt_authn"
 TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
 BUFFER: Final = "envoy.filters.http.buffer"
 CORS: Final = "envoy.filters.http.cors"
+SHEDDING: Final = "envoy.filters.http.admission_control"
 STATUS: Final = "envoy.filters.http.lua"
 ANSWERS: Final = "florin.answers"
 
@@ -134,6 +135,10 @@ def _grpc_route(rpc: PublicRpc, settings: EdgeSettings) -> Json:
 
 
 def _route(rpc: PublicRpc, settings: EdgeSettings, name: str, match: Json, filters: Json) -> Json:
+    if not rpc.needs_token:
+        filters = filters | {JWT: _DISABLED}
+    if not rpc.is_for_crowds:
+        filters = filters | {SHEDDING: _DISABLED}
     return {
         "name": name,
         "match": match,
@@ -147,7 +152,7 @@ def _route(rpc: PublicRpc, settings: EdgeSettings, name: str, match: Json, filte
         # One span name for each RPC, whichever way it is called.
         "decorator": {"operation": rpc.grpc_path[1:], "propagate": False},
         "request_headers_to_add": [] if rpc.is_stream else [_deadline(settings.request_timeout_s)],
-        "typed_per_filter_config": filters if rpc.needs_token else filters | {JWT: _DISABLED},
+        "typed_per_filter_config": filters,
         # Server-sent events are worth nothing out of a cache.
         "response_headers_to_add": [_NEVER_CACHED] if rpc.is_stream else [],
     }
@@ -200,7 +205,7 @@ def _preflight(cluster: str) -> Json:
             ],
         },
         "route": {"cluster": cluster},
-        "typed_per_filter_config": {JWT: _DISABLED, TRANSCODER: _DISABLED},
+        "typed_per_filter_config": {JWT: _DISABLED, SHEDDING: _DISABLED, TRANSCODER: _DISABLED},
     }
 
 
@@ -213,7 +218,7 @@ def _not_found() -> Json:
             "body": {"inline_string": "no such method and path; see the API reference"},
         },
         # That a path does not exist is no secret, and a typo is easier to find without a token.
-        "typed_per_filter_config": {JWT: _DISABLED, TRANSCODER: _DISABLED, BUFFER: _DISABLED},
+        "typed_per_filter_config": dict.fromkeys((JWT, SHEDDING, TRANSCODER, BUFFER), _DISABLED),
     }
 
 

@@ -24,6 +24,7 @@ from kit.messaging import dead_letters, inbox
 from kit.messaging.bus import Bus, Pull, parse_time
 from kit.messaging.dead_letters import DeadLetter
 from kit.messaging.events import NewEvent, Received, event_type
+from kit.messaging.lateness import Lateness
 from kit.messaging.spans import consuming
 from kit.messaging.step import Step, Steps, to_the_end
 from kit.observe import faultpoints
@@ -31,6 +32,7 @@ from kit.observe.logs import is_followed
 from kit.observe.pulse import Pulse
 from kit.store.batch import Linger, one_bad_item_fails_alone
 from kit.store.database import STORE_UNAVAILABLE
+from kit.values.clock import Clock, system_clock
 from kit.values.ids import NewId
 from kit.values.trail import Trail, traceparent_of
 
@@ -91,6 +93,7 @@ class Pump(Generic[S]):
             is the order in which the events of one order happen. A handler of several classes gets its
             events together, as they came.
         scope: makes what handlers are given (repositories and the like) for a step.
+        clock: by which events say when they happened.
         linger_s: how long a batch of a busy service fills. Longer is cheaper, shorter is faster.
         monotonic: seconds that only grow.
     """
@@ -104,6 +107,7 @@ class Pump(Generic[S]):
         subscriptions: Subscriptions[S],
         scope: Callable[[Step], S],
         new_id: NewId,
+        clock: Clock = system_clock,
         linger_s: float = 0.015,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -116,6 +120,7 @@ class Pump(Generic[S]):
         self._linger = Linger(linger_s)
         # A pump that waits for events rests: only a batch has to be done in time.
         self.pulse = Pulse()
+        self.lateness = Lateness(clock, seconds=monotonic)
         # By event id; an event leaves it when it is done or buried.
         self._failing: dict[str, _Failing] = {}
         self._monotonic = monotonic
@@ -149,6 +154,7 @@ class Pump(Generic[S]):
         started = time.perf_counter()
         deliveries = [self._read(message) for message in messages]
         readable = [d for d in deliveries if d.event is not None]
+        self.lateness.took([d.event for d in readable if d.event])
         while True:
             try:
                 done = await self._handle_together(readable)

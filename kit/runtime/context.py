@@ -126,6 +126,7 @@ class Runtime:
             subscriptions=subscriptions,
             scope=scope,
             new_id=self.new_id,
+            clock=self.clock,
             linger_s=self._settings.event_linger_ms / 1000,
         )
         self.scope = scope

@@ -230,7 +230,10 @@ class Gatherer(Generic[C, R]):
         Only while others are being served: where the event loop itself comes late, as on a machine that has
         too much to do, those who wait are late at once, and would all be refused just before their turn.
         """
-        self._next_refusal = None
+        if self._next_refusal is not None:
+            # There is one timer at most: each batch that begins asks anew.
+            self._next_refusal.cancel()
+            self._next_refusal = None
         if self._patience_s is None or not self._busy:
             return
         loop = asyncio.get_running_loop()

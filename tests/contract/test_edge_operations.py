@@ -29,9 +29,11 @@ from tests.support.edge import (
     CART,
     Buyer,
     Edge,
+    Refusal,
     Shop,
     Tokens,
     breaking,
+    error_info,
     reason_of,
     running_edge,
     serving,
@@ -327,3 +329,59 @@ async def test_a_burst_of_simultaneous_checkouts_is_let_through(tmp_path: Path, 
                     *(buyer.call("POST", "/v1/checkouts", json=CART) for _ in range(burst))
                 )
     assert {status for status, _, _ in answers} == {202}
+
+
+# More than the edge has to see before it believes that a service has too much to do.
+CROWD = 200
+
+
+async def crowd_at(buyer: Buyer) -> list[int]:
+    """What so many checkouts at once are answered."""
+    answers = await asyncio.gather(*(buyer.call("POST", "/v1/checkouts", json=CART) for _ in range(CROWD)))
+    return [status for status, _, _ in answers]
+
+
+@pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED])
+async def test_of_those_whom_a_service_would_refuse_the_edge_turns_most_away_itself(
+    tmp_path: Path, code: StatusCode
+) -> None:
+    shop = Shop()
+    refusal = Refusal(code, "too much to do", (error_info("TOO_MANY_WAITING"),))
+    async with serving(shop) as services:
+        settings = settings_for(tmp_path, services, request_timeout_s=15.0)
+        async with buyer_at(settings) as (_, buyer):
+            with shop.refusing(refusal):
+                await crowd_at(buyer)
+                asked = len(shop.calls)
+                answers = await asyncio.gather(
+                    *(buyer.call("POST", "/v1/checkouts", json=CART) for _ in range(CROWD))
+                )
+                assert len(shop.calls) - asked < CROWD / 2
+                turned_away = [
+                    headers for _, headers, error in answers if reason_of(error) == "SERVICE_UNAVAILABLE"
+                ]
+                assert len(turned_away) > CROWD / 2
+                assert {headers["retry-after"] for headers in turned_away} == {"1"}
+                # Who asks what became of an order, and a PSP that tells it, are heard all the same.
+                asked = len(shop.calls)
+                await asyncio.gather(
+                    *(buyer.call("GET", "/v1/orders/ord_1") for _ in range(20)),
+                    *(buyer.call("POST", "/v1/webhooks/stripe", data=b"{}", token=False) for _ in range(20)),
+                )
+                assert len(shop.calls) - asked == 40
+
+            async def are_all_accepted() -> bool:
+                return set(await crowd_at(buyer)) == {202}
+
+            await eventually(are_all_accepted, "the edge trusts the service again")
+
+
+async def test_buyers_whose_carts_are_wrong_close_the_shop_to_nobody(tmp_path: Path) -> None:
+    shop = Shop()
+    refusal = Refusal(StatusCode.INVALID_ARGUMENT, "no such product", (error_info("FIELD_INVALID"),))
+    async with serving(shop) as services:
+        settings = settings_for(tmp_path, services, request_timeout_s=15.0)
+        async with buyer_at(settings) as (_, buyer):
+            with shop.refusing(refusal):
+                assert set(await crowd_at(buyer)) == {400}
+            assert set(await crowd_at(buyer)) == {202}

@@ -25,8 +25,17 @@ from order_svc.domain.reasons import TOO_MANY_OPEN_ORDERS
 # then does not wait for us.
 OURS_S: Final = 10.0
 
+# Later than the first of these with its events, a service accepts fewer orders; as late as the second, none.
+_LATE_S: Final = 0.25
+_TOO_LATE_S: Final = 0.75
+
 CountOpen = Callable[[datetime, int], Awaitable[int]]
 """Returns how many orders are PROCESSING that were placed since then, up to the given number."""
+
+
+def shed_share(late_s: float) -> float:
+    """Return which share of those who come is refused when events are so late."""
+    return min(1.0, max(0.0, (late_s - _LATE_S) / (_TOO_LATE_S - _LATE_S)))
 
 
 class Admission:
@@ -36,9 +45,14 @@ class Admission:
     counts what it has itself accepted and seen ending. Nothing it knows is older than `OURS_S`, so a number
     that cannot be read any more neither closes the shop for ever nor leaves it open.
 
+    Before that limit there is a sooner one, which needs no number: while this process is late with the events
+    of the orders that it has accepted, it accepts fewer, down to none. So what a machine can do need not be
+    known beforehand, and an order that is accepted ends soon.
+
     Args:
         count_open: reads the number of orders that are open and young.
-        limit: of these.
+        late_s: how late this process is with the events of its orders.
+        limit: of orders that are open and young.
         clock: by which orders are placed.
         seconds: a clock that only grows.
     """
@@ -47,11 +61,15 @@ class Admission:
         self,
         count_open: CountOpen,
         *,
+        late_s: Callable[[], float],
         limit: int,
         clock: Clock,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._count_open = count_open
+        self._late_s = late_s
+        # Parts of a refusal that are owed to those who come, so that half of them are refused at a half.
+        self._owed = 0.0
         self._limit = limit
         self._clock = clock
         self._seconds = seconds
@@ -73,16 +91,25 @@ class Admission:
         Nothing is counted yet, because a step may run again or not be committed: see `placed`.
         """
         open_orders = self._open()
+        share = shed_share(self._late_s())
         admitted: list[PricedCheckout] = []
         for item in priced:
             if isinstance(item.outcome, FlorinError):
                 admitted.append(item)
-            elif open_orders < self._limit:
+            elif open_orders < self._limit and not self._sheds(share):
                 open_orders += 1
                 admitted.append(item)
             else:
                 admitted.append(replace(item, outcome=self._refusal(open_orders)))
         return admitted
+
+    def _sheds(self, share: float) -> bool:
+        """Return whether the next one is among this share of those who come."""
+        self._owed += share
+        if self._owed < 1.0:
+            return False
+        self._owed -= 1.0
+        return True
 
     def placed(self, orders: int) -> None:
         """Count orders that were accepted and committed."""

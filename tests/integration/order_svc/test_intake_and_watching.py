@@ -56,7 +56,7 @@ async def save(runtime: Runtime, *orders: Order) -> None:
 
 async def test_a_replay_is_answered_when_there_is_no_room_and_takes_none(runtime: Runtime) -> None:
     reader = PostgresOrderReader(runtime.database)
-    admission = Admission(reader.count_open, limit=2, clock=system_clock)
+    admission = Admission(reader.count_open, late_s=lambda: 0.0, limit=2, clock=system_clock)
     cache = ReplayCache(NOWHERE)
     batch = IdempotentBatch(
         steps=runtime.steps, cache=cache, apply=placing(admission, scope), response=order_pb2.Order

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from statistics import quantiles
+from typing import Any
 
 import psycopg
 import pytest
@@ -226,6 +227,31 @@ def test_too_much_load_costs_neither_throughput_nor_the_time_of_those_who_are_ta
     assert len(told.accepted_s) / 5 > 0.9 * BEST_PER_S
     assert quantiles(told.accepted_s, n=100)[98] < 0.5
     assert max([*told.refused_s, 0.0]) < 2 * PATIENCE_S
+
+
+def test_refusing_costs_the_same_after_a_minute_of_too_much_as_after_a_second() -> None:
+    """One timer tells when the next one is refused, whatever number of batches there has been."""
+    set_for: list[int] = []
+
+    async def overload() -> None:
+        loop = asyncio.get_running_loop()
+        at, call_at = 0, loop.call_at
+
+        def counted(when: float, callback: Callable[..., object], *args: object, **more: Any) -> Any:
+            nonlocal at
+            at += callback.__name__ == "_refuse_late"
+            return call_at(when, callback, *args, **more)
+
+        loop.call_at = counted  # type: ignore[method-assign]
+        working = asyncio.create_task(crowd(3.0, seconds=10))
+        while not working.done():
+            before = at
+            await asyncio.sleep(2.0)
+            set_for.append(at - before)
+
+    run(overload())
+    # The first two seconds are a burst, the last are what is left.
+    assert max(set_for[2:]) < 1.5 * set_for[1]
 
 
 def test_a_burst_is_served_in_its_order_and_nobody_is_refused() -> None:

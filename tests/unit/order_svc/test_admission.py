@@ -27,14 +27,20 @@ class Shop:
     Attributes:
         placed: when the orders were placed that the database has as open.
         away: whether the database can be read.
+        late_s: how late the service is with the events of its orders.
     """
 
     def __init__(self, placed: int = 0) -> None:
         self.seconds = 0.0
         self.placed = [self.now] * placed
         self.away = False
+        self.late_s = 0.0
         self.admission = Admission(
-            self._count_open, limit=10, clock=lambda: self.now, seconds=lambda: self.seconds
+            self._count_open,
+            late_s=lambda: self.late_s,
+            limit=10,
+            clock=lambda: self.now,
+            seconds=lambda: self.seconds,
         )
 
     @property
@@ -149,6 +155,26 @@ async def test_what_is_placed_while_the_number_is_read_is_counted() -> None:
         admission.placed(3)
         return 5
 
-    admission = Admission(slow, limit=10, clock=lambda: shop.now, seconds=lambda: shop.seconds)
+    admission = Admission(
+        slow, late_s=lambda: 0.0, limit=10, clock=lambda: shop.now, seconds=lambda: shop.seconds
+    )
     await admission.refresh()
     assert refusals(admission.admit(quotes(9))).count(None) == 2
+
+
+@pytest.mark.parametrize(
+    ("late_s", "admitted"), [(0.2, 8), (0.375, 6), (0.5, 4), (0.625, 2), (0.75, 0), (5, 0)]
+)
+async def test_the_later_a_service_is_with_what_it_has_promised_the_less_it_promises(
+    late_s: float, admitted: int
+) -> None:
+    shop = Shop()
+    shop.late_s = late_s
+    # One at a time: what is refused is a share of all, however small the batches are.
+    assert sum(shop.admitted(1) for _ in range(8)) == admitted
+
+
+async def test_who_is_late_still_tells_a_wrong_cart_what_is_wrong() -> None:
+    shop = Shop()
+    shop.late_s = 5.0
+    assert refusals(shop.admission.admit(checkouts(REFUSED))) == [REFUSED]
