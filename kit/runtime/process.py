@@ -20,7 +20,6 @@ from kit.runtime.context import Runtime
 from kit.runtime.health import Health
 from kit.runtime.roster import Context, Roster
 from kit.runtime.settings import ContextSettings, ProcessSettings, read
-from kit.store import migrations
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +45,9 @@ def main(roster: Roster, process: str) -> None:
         case "check":
             print(f"{process}: settings are valid")
         case "migrate":
+            # Alembic would be a third of every start, and whoever was killed is waited for.
+            from kit.store import migrations
+
             for context, each in zip(contexts, settings, strict=True):
                 migrations.upgrade(context.package, each.migrate_database_url or each.database_url)
         case "serve":
