@@ -22,8 +22,10 @@ from typing import Final
 
 import structlog
 
-from kit.messaging.bus import FETCH_SIZE, Bus, Envelope
+from kit.messaging.bus import Bus
+from kit.messaging.envelope import Envelope
 from kit.messaging.events import EventType, NewEvent, event_type
+from kit.messaging.pull import FETCH_SIZE
 from kit.observe import faultpoints
 from kit.store.database import Connection, Database
 from kit.values.clock import Clock

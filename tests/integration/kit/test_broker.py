@@ -16,8 +16,9 @@ from nats.js.client import JetStreamContext
 from structlog.testing import capture_logs
 
 from kit.messaging.access import Access
-from kit.messaging.bus import STREAM, Bus
+from kit.messaging.bus import Bus
 from kit.messaging.events import event_type
+from kit.messaging.stream import STREAM
 from runner import health
 from runner.health import Unhealthy
 from tests.support.certificates import Certificates, make_certificates

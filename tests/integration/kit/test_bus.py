@@ -14,12 +14,14 @@ from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.client import JetStreamContext
 
-from kit.messaging import bus as bus_module
 from kit.messaging import outbox as outbox_module
-from kit.messaging.bus import FETCH_SIZE, STREAM, Bus, Pull
+from kit.messaging import stream as stream_module
+from kit.messaging.bus import Bus
 from kit.messaging.events import Aggregate, NewEvent, event_type, event_types
+from kit.messaging.pull import FETCH_SIZE, Pull
 from kit.messaging.pump import Pump
 from kit.messaging.step import Step
+from kit.messaging.stream import STREAM
 from kit.runtime.context import Runtime
 from kit.runtime.settings import ContextSettings
 from kit.values.ids import new_id
@@ -132,7 +134,7 @@ async def test_a_consumer_that_acted_on_events_before_begins_a_little_while_ago(
     nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Older ones are sent again if they were not confirmed; nobody reads an hour of the others' first."""
-    monkeypatch.setattr(bus_module, "_LOOK_BACK", timedelta(seconds=-1))
+    monkeypatch.setattr(stream_module, "_LOOK_BACK", timedelta(seconds=-1))
     async with connected(nats_url) as bus:
         for _ in range(100):
             await bus.publish(envelope_of(OrderCompleted(order_id="ord_1")))
@@ -197,7 +199,7 @@ async def test_durables_of_the_version_before_are_replaced(nats_url: str) -> Non
 async def test_a_consumer_is_there_while_somebody_pulls(
     nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bus_module, "_RECENTLY", timedelta())
+    monkeypatch.setattr(stream_module, "_RECENTLY", timedelta())
     async with connected(nats_url) as bus:
         assert await bus.backlog(CONSUMER) is None, "nobody has heard of it"
         async with connected(nats_url) as its_bus:
@@ -236,14 +238,14 @@ async def test_a_pull_that_ends_leaves_nothing_behind(nats_url: str) -> None:
     async with connected(nats_url) as bus:
         pull = await bus.pull(CONSUMER, SUBJECTS, is_new)
         await pull.close()
-        watched = len(bus._reconnected), len(bus._client._subs)
+        watched = len(bus._pulls), len(bus._client._subs)
         for _ in range(10):
             pull = await bus.pull(CONSUMER, SUBJECTS, is_new)
             with suppress(TimeoutError):
                 async with asyncio.timeout(0.01):
                     await pull.take(linger_s=0)
             await pull.close()
-        assert (len(bus._reconnected), len(bus._client._subs)) == watched
+        assert (len(bus._pulls), len(bus._client._subs)) == watched
 
 
 async def test_a_deleted_consumer_is_made_again_while_somebody_pulls_on_it(nats_url: str) -> None:

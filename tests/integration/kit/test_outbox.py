@@ -9,7 +9,7 @@ from florin.inventory.v1.inventory_events_pb2 import StockReserved
 from florin.order.v1.order_events_pb2 import OrderCompleted
 
 from kit.messaging import outbox as outbox_module
-from kit.messaging.bus import Envelope
+from kit.messaging.envelope import Envelope
 from kit.messaging.events import Aggregate, NewEvent, event_type
 from kit.messaging.outbox import RESEND_DAYS, RESEND_PAUSES, Outbox
 from kit.messaging.step import Step
