@@ -213,6 +213,26 @@ async def test_30_000_events_for_one_that_fails_do_not_hold_up_what_is_owed_to_a
     assert {sent.to for sent in lost} == {"payment_svc", "order_svc"}
 
 
+async def test_what_is_owed_to_a_consumer_that_is_gone_is_dropped_and_nothing_else(runtime: Runtime) -> None:
+    recorded(runtime).backlogs = {"payment_svc": None, "order_svc": None, "notification_svc": None}
+    await reserve(runtime, "ord_1", "ord_2")
+    await emit(runtime, "ord_3")
+    successor = successor_of(runtime, recorded(runtime))
+    await execute(runtime, MAKE_DUE)
+    await successor.resend_due()
+    owed = "SELECT consumer, count(*) FROM resends GROUP BY consumer ORDER BY consumer"
+    before = [("notification_svc", 1), ("order_svc", 2), ("payment_svc", 2)]
+    assert await rows(runtime, owed) == before
+    async with runtime.database.connection() as connection:
+        assert await outbox_module.drop(connection, "payment_svc", but=["stock.reserved"]) == 0
+        assert await rows(runtime, owed) == before, "it still acts on it"
+        assert await outbox_module.drop(connection, "payment_svc", but=[]) == 2
+        assert await rows(runtime, owed) == before[:2]
+        assert len(await rows(runtime, "SELECT FROM outbox")) == 3, "others are still owed them"
+        assert await outbox_module.drop(connection, "order_svc", but=["order.completed"]) == 2
+    assert await rows(runtime, "SELECT type FROM outbox") == [("order.completed",)]
+
+
 async def test_what_was_owed_for_a_week_is_parked_until_a_person_has_it_sent_again(runtime: Runtime) -> None:
     [event] = await emit(runtime, "ord_1")
     await execute(runtime, f"UPDATE outbox SET created_at = now() - interval '{RESEND_DAYS} days'")
