@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import nats.errors
@@ -17,6 +19,7 @@ from kit.messaging.access import Access
 from kit.messaging.envelope import Envelope
 from kit.messaging.pull import Pull
 from kit.messaging.stream import Stream
+from kit.observe.pulse import Pulse
 
 log = structlog.get_logger(__name__)
 
@@ -30,15 +33,21 @@ _UNHEARD_S: Final = 3.0
 # Somebody who has to see it must not be told four times a second.
 _STREAM_PAUSE_S: Final = 1.0
 
+# What a server says in whatever way it does not let us in, or not any more.
+_SHUT_OUT: Final = re.compile("authori[sz]ation|authentication", re.IGNORECASE)
+
 
 class Bus:
-    """A connection to NATS that comes back by itself.
+    """A connection to NATS that comes back by itself, also when a server has closed it for good.
 
     Args:
         name: of the process, e.g. `order_svc-1`; seen in NATS' own monitoring.
         url: `nats://host:port`, of one server or of several, separated by commas.
         access: what the servers ask for.
         replicas: on how many nodes of a cluster the stream is kept.
+
+    Attributes:
+        pulse: at rest unless NATS does not let us in. While it is away, work goes on without it.
     """
 
     def __init__(self, *, name: str, url: str, access: Access | None = None, replicas: int = 1) -> None:
@@ -48,6 +57,11 @@ class Bus:
         self._client = Client()
         self._stream = Stream(lambda: self._client, replicas)
         self._pulls: list[Pull] = []
+        self._listeners: list[Callable[[Msg], Awaitable[None]]] = []
+        self._renewal: asyncio.Task[None] | None = None
+        self._is_open = False
+        self._closing = False
+        self.pulse = Pulse()
         self._background: set[asyncio.Task[None]] = set()
         # Confirmations of what this process sent come back to it alone.
         self.confirm_subject = f"confirm.{name}.{secrets.token_hex(8)}"
@@ -58,7 +72,12 @@ class Bus:
         Raises:
             OSError: a file that it should show to NATS is not there, or not what it should be.
         """
-        await self._client.connect(
+        await self._connect(self._client)
+        self._is_open = True
+        await self._until_stream_is_there()
+
+    async def _connect(self, client: Client) -> None:
+        await client.connect(
             **self._access.arguments(self._url),
             name=self._name,
             max_reconnect_attempts=-1,
@@ -70,15 +89,16 @@ class Bus:
             pending_size=8 << 20,
             flush_timeout=_PING_S,
             reconnected_cb=self._on_reconnect,
+            closed_cb=self._on_closed,
             error_cb=self._on_error,
             allow_reconnect=True,
         )
-        self._limit_silence()
-        await self._until_stream_is_there()
+        _limit_silence(client)
 
     async def close(self) -> None:
         """Flush what was published and disconnect."""
-        for task in self._background:
+        self._closing = True
+        for task in [*self._background, *([self._renewal] if self._renewal else [])]:
             task.cancel()
         try:
             await asyncio.wait_for(self._client.drain(), timeout=5.0)
@@ -120,6 +140,7 @@ class Bus:
             consumer, *event_ids = message.data.decode().split("\n")
             handle(consumer, event_ids)
 
+        self._listeners.append(receive)
         await self._client.subscribe(self.confirm_subject, cb=receive)
 
     async def pull(
@@ -137,7 +158,11 @@ class Bus:
 
     async def _on_reconnect(self) -> None:
         log.info("bus.reconnected", server=str(self._client.connected_url))
-        self._limit_silence()
+        self.pulse.rest()
+        _limit_silence(self._client)
+        self._recover_soon()
+
+    def _recover_soon(self) -> None:
         for earlier in self._background:
             earlier.cancel()
         task = asyncio.create_task(self._recover())
@@ -150,6 +175,53 @@ class Bus:
         for pull in self._pulls:
             pull.restart()
 
+    async def _on_closed(self) -> None:
+        if not self._closing:
+            log.error("bus.closed", error=repr(self._client.last_error))
+            self._shut_out(self._client.last_error)
+
+    def _shut_out(self, error: Exception | None) -> None:
+        """Say that NATS does not let us in, and go on knocking with a connection of its own.
+
+        The client itself tries nothing any more when it is thrown out. While it is not let in again, each of
+        its tries leaves a socket behind.
+        """
+        self.pulse.expect()
+        self.pulse.waits_for(f"NATS, which does not let it in ({error})")
+        if self._is_open and not self._closing and (self._renewal is None or self._renewal.done()):
+            self._renewal = asyncio.create_task(self._renew())
+
+    async def _renew(self) -> None:
+        """Connect with what it is to be let in with now, and take up everything that the old one had."""
+        with suppress(nats.errors.Error, OSError):
+            await self._client.close()
+        while self._client.is_closed:
+            client = await self._new_client()
+            if client is None:
+                await asyncio.sleep(_STREAM_PAUSE_S)
+                continue
+            self._client = client
+            with suppress(nats.errors.Error):
+                for receive in self._listeners:
+                    await client.subscribe(self.confirm_subject, cb=receive)
+                for pull in list(self._pulls):
+                    await pull.open()
+        log.info("bus.renewed", server=str(self._client.connected_url))
+        self.pulse.rest()
+        self._recover_soon()
+
+    async def _new_client(self) -> Client | None:
+        client = Client()
+        try:
+            await self._connect(client)
+        except asyncio.CancelledError:
+            await client.close()
+            raise
+        except Exception as error:  # the boundary of a task: a file may be exchanged just now, say
+            log.warning("bus.not_renewed", error=repr(error))
+            return None
+        return client
+
     async def _until_stream_is_there(self) -> None:
         while not self._client.is_closed:
             try:
@@ -159,16 +231,19 @@ class Bus:
                 log.warning("bus.stream_missing", error=repr(error))
                 await asyncio.sleep(_STREAM_PAUSE_S)
 
-    def _limit_silence(self) -> None:
-        """Have the kernel give up a connection on which nothing arrives any more.
-
-        The client notices by itself, but closes the connection only once all that was written to it has left,
-        which the kernel tries for a quarter of an hour.
-        """
-        writer = getattr(getattr(self._client, "_transport", None), "_io_writer", None)
-        connection = writer.get_extra_info("socket") if writer is not None else None
-        if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_UNHEARD_S * 1000))
-
     async def _on_error(self, error: Exception) -> None:
         log.warning("bus.error", error=repr(error))
+        if _SHUT_OUT.search(str(error)):
+            self._shut_out(error)
+
+
+def _limit_silence(client: Client) -> None:
+    """Have the kernel give up a connection on which nothing arrives any more.
+
+    The client notices by itself, but closes the connection only once all that was written to it has left,
+    which the kernel tries for a quarter of an hour.
+    """
+    writer = getattr(getattr(client, "_transport", None), "_io_writer", None)
+    connection = writer.get_extra_info("socket") if writer is not None else None
+    if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_UNHEARD_S * 1000))

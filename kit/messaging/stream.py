@@ -9,10 +9,11 @@ hands out what has come and forgets it: whatever is lost on the way is sent agai
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import nats.errors
 import nats.js.errors
@@ -151,7 +152,7 @@ class Stream:
             )
             if not await is_new():
                 known = known.evolve(
-                    deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=datetime.now(UTC) - _LOOK_BACK
+                    deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=await self._now() - _LOOK_BACK
                 )
         if sorted(known.filter_subjects or []) != filters:
             await jetstream.add_consumer(STREAM, known.evolve(filter_subjects=filters))
@@ -166,9 +167,27 @@ class Stream:
     async def backlog(self, consumer: str) -> int | None:
         """Return how many events wait for a consumer at the broker; None if nobody is there to take them."""
         try:
-            known = await self._client().jetstream(timeout=_API_TIMEOUT_S).consumer_info(STREAM, consumer)
+            known = await self._ask(f"CONSUMER.INFO.{STREAM}.{consumer}")
         except BROKER_UNAVAILABLE:
             return None
-        last = known.delivered.last_active if known.delivered else None
-        is_there = known.num_waiting or (last is not None and last > datetime.now(UTC) - _RECENTLY)
-        return known.num_pending or 0 if is_there else None
+        last = known["delivered"].get("last_active")
+        recently = last is not None and _instant(known["ts"]) - _instant(last) < _RECENTLY
+        return int(known["num_pending"]) if known["num_waiting"] or recently else None
+
+    async def _now(self) -> datetime:
+        return _instant((await self._ask(f"STREAM.INFO.{STREAM}"))["ts"])
+
+    async def _ask(self, what: str) -> dict[str, Any]:
+        """Return the broker's answer as it is: nats-py keeps to itself at what time of the broker's that was.
+
+        Times of the broker are compared with its own clock only; that of this process may be another.
+        """
+        message = await self._client().request(f"$JS.API.{what}", timeout=_API_TIMEOUT_S)
+        answer: dict[str, Any] = json.loads(message.data)
+        if "error" in answer:
+            raise nats.js.errors.APIError.from_error(answer["error"])
+        return answer
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)

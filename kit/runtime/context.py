@@ -62,7 +62,7 @@ class Runtime:
         servicers: what the process serves for it.
         pump: what events go through, once the context has said what it consumes.
         scope: makes what the use cases of one step are given.
-        pulses: of its pump, its gatherers and what it does again and again, by name.
+        pulses: of the bus, its pump, its gatherers and what it does again and again, by name.
         kept_days: by table: how long its rows stay; see `kit/store/partitions.py`.
     """
 
@@ -107,7 +107,7 @@ class Runtime:
         self.closers: list[Callable[[], Awaitable[None]]] = []
         self._workers: dict[str, Callable[[], Awaitable[None]]] = {}
         self.gatherers: dict[str, Gatherer[Any, Any]] = {}
-        self.pulses: dict[str, Pulse] = {}
+        self.pulses: dict[str, Pulse] = {"bus": bus.pulse}
         self.kept_days = {
             "inbox": settings.inbox_days,
             "dead_letters": settings.dead_letter_days,
