@@ -93,6 +93,7 @@ class Bus:
             error_cb=self._on_error,
             allow_reconnect=True,
         )
+        self.pulse.rest()
         _limit_silence(client)
 
     async def close(self) -> None:
@@ -207,7 +208,6 @@ class Bus:
                 for pull in list(self._pulls):
                     await pull.open()
         log.info("bus.renewed", server=str(self._client.connected_url))
-        self.pulse.rest()
         self._recover_soon()
 
     async def _new_client(self) -> Client | None:

@@ -314,6 +314,17 @@ async def test_who_is_thrown_out_for_good_comes_back_with_all_that_it_listened_t
         await eventually(lambda: confirmed == ["evt_1"], "confirmations come")
 
 
+async def test_who_is_let_in_late_says_so_no_more(private_stores: Stores) -> None:
+    server = private_stores.private(guarded(SHUT_OUT))
+    bus = Bus(name="early", url=server.url.replace("//", "//florin:secret@"))
+    opening = asyncio.create_task(bus.open())
+    await eventually(lambda: "does not let it in" in bus.pulse.problem(), "it says why it cannot begin")
+    server.configure(with_rules(server, LET_IN))
+    await asyncio.wait_for(opening, 30)
+    assert not bus.pulse.problem()
+    await bus.close()
+
+
 async def test_a_process_that_is_thrown_out_says_so_until_it_is_let_in_again(
     private_stores: Stores, service_database: Callable[[str], ServiceDatabase]
 ) -> None:
