@@ -181,9 +181,9 @@ async def test_the_gatherer_whose_batch_is_not_done_stands_still_and_an_empty_on
 
 async def test_a_sweep_that_waits_for_its_store_stands_still_and_one_that_fails_by_itself_moves() -> None:
     runtime = RecordingRuntime("order_svc", "postgresql://nowhere.invalid/x", emits=[])
-    seconds, tries = Seconds(), Counter[str]()
+    tries = Counter[str]()
 
-    def failing(name: str, error: Exception) -> Callable[[], Awaitable[None]]:
+    def failing(name: str, error: Exception, seconds: Seconds) -> Callable[[], Awaitable[None]]:
         async def turn() -> None:
             tries[name] += 1
             seconds.now += 10
@@ -192,7 +192,8 @@ async def test_a_sweep_that_waits_for_its_store_stands_still_and_one_that_fails_
         return turn
 
     for name, error in {"waits": psycopg.OperationalError("gone"), "fails": ValueError("a mistake")}.items():
-        runtime.every(Schedule(name, every_s=0.0), failing(name, error))
+        seconds = Seconds()
+        runtime.every(Schedule(name, every_s=0.0), failing(name, error, seconds))
         runtime.pulses[name] = Pulse(clock=seconds)
     runtime.start()
     await eventually(lambda: min(tries["waits"], tries["fails"]) > 3, "both were tried three times")
