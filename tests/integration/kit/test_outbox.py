@@ -214,21 +214,25 @@ async def test_30_000_events_for_one_that_fails_do_not_hold_up_what_is_owed_to_a
 
 
 async def test_what_is_owed_to_a_consumer_that_is_gone_is_dropped_and_nothing_else(runtime: Runtime) -> None:
-    recorded(runtime).backlogs = {"payment_svc": None, "order_svc": None, "notification_svc": None}
+    recorded(runtime).backlogs = dict.fromkeys(set[str]().union(*CONSUMERS.values()))
     await reserve(runtime, "ord_1", "ord_2")
     await emit(runtime, "ord_3")
     successor = successor_of(runtime, recorded(runtime))
     await execute(runtime, MAKE_DUE)
     await successor.resend_due()
-    owed = "SELECT consumer, count(*) FROM resends GROUP BY consumer ORDER BY consumer"
-    before = [("notification_svc", 1), ("order_svc", 2), ("payment_svc", 2)]
-    assert await rows(runtime, owed) == before
+
+    async def owed() -> list[tuple[object, ...]]:
+        return await rows(runtime, "SELECT consumer, event_id FROM resends ORDER BY consumer, event_id")
+
+    before = await owed()
+    others = [row for row in before if row[0] != "payment_svc"]
+    assert (len(before), len(others)) == (5, 3)
     async with runtime.database.connection() as connection:
         assert await outbox_module.drop(connection, "payment_svc", but=["stock.reserved"]) == 0
-        assert await rows(runtime, owed) == before, "it still acts on it"
+        assert await owed() == before, "it still acts on it"
         assert await outbox_module.drop(connection, "payment_svc", but=[]) == 2
-        assert await rows(runtime, owed) == before[:2]
-        assert len(await rows(runtime, "SELECT FROM outbox")) == 3, "others are still owed them"
+        assert await owed() == others
+        assert len(await rows(runtime, "SELECT event_id FROM outbox")) == 3, "others are still owed them"
         assert await outbox_module.drop(connection, "order_svc", but=["order.completed"]) == 2
     assert await rows(runtime, "SELECT type FROM outbox") == [("order.completed",)]
 
