@@ -29,7 +29,8 @@ from inventory_svc.domain.product import AdjustStock, PutProduct
 from inventory_svc.domain.stock import ProductKey
 from inventory_svc.settings import Settings
 from inventory_svc.transport.events import EMITS
-from kit.messaging.bus import Bus, Envelope
+from kit.messaging.bus import Bus
+from kit.messaging.envelope import Envelope
 from kit.messaging.events import Aggregate, event_type
 from kit.messaging.pump import Pump
 from kit.runtime.context import Runtime

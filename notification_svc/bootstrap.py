@@ -46,7 +46,7 @@ def build(
         )
 
     runtime.consume(SUBSCRIPTIONS, scope)
-    runtime.worker("sender", sender.run)
+    runtime.worker("sender", sender.run, pulse=sender.pulse)
     runtime.keep("deliveries", days=settings.delivery_days)
     runtime.every(schedule.CLAIM_DUE, sender.claim_due)
     # After the server and while the workers still run, because one of them does the sending.

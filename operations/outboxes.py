@@ -7,7 +7,7 @@ from typing import Final
 
 from psycopg.rows import class_row
 
-from kit.messaging.outbox import unpark
+from kit.messaging.outbox import drop, unpark
 from operations.connection import connect
 from roster import ROSTER
 from runner.settings import Settings
@@ -33,6 +33,11 @@ class Waiting:
     # How many of them are sent no more until a person says so.
     parked: int
 
+    @property
+    def gone(self) -> bool:
+        """Whether it is owed to a context that does not act on it any more, or is not there any more."""
+        return self.consumer is not None and self.consumer not in ROSTER.consumers.get(self.type, ())
+
 
 async def waiting(settings: Settings) -> dict[str, list[Waiting]]:
     """What is in each service's outbox, by kind of event and consumer."""
@@ -43,6 +48,16 @@ async def waiting(settings: Settings) -> dict[str, list[Waiting]]:
             await cursor.execute(_WAITING_SQL)
             found[service] = await cursor.fetchall()
     return found
+
+
+async def drop_unwanted(settings: Settings, consumer: str) -> int:
+    """Drops what every service owes a consumer that does not act on it any more; returns how much that is."""
+    acts_on = [event for event, consumers in ROSTER.consumers.items() if consumer in consumers]
+    events = 0
+    for service in ROSTER.packages:
+        async with await connect(settings, service) as connection:
+            events += await drop(connection, consumer, but=acts_on)
+    return events
 
 
 async def send_parked(settings: Settings, consumer: str) -> int:

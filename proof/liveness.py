@@ -12,6 +12,7 @@ from order_svc.proof import OPEN_ORDERS_COUNT, STUCK_ORDERS, WAITING_ORDERS
 from payment_svc.proof import PAYMENTS_BY_ID, PAYMENTS_OF_ORDERS, STUCK_PAYMENTS, Payment
 from proof.audit import DATABASES, NOTICES, ORDERS, PAYMENTS, STOCK, Audit
 from proof.verdict import Finding, State
+from roster import ROSTER
 
 # Longer than the PSP's time-out, its look-up and a few resends of an event; no healthy checkout takes it.
 _OPEN_S: Final = 60
@@ -68,7 +69,7 @@ async def nothing_stuck(audit: Audit, _: State) -> Finding:
         for event_id, kind, by, sends, parked, age_s in await audit.rows(database, STUCK_EVENTS, _LIMITS):
             problems[f"{event_id} {by}"] = (
                 f"{kind} {event_id} is unconfirmed by {by} after {age_s} s and {sends} sends"
-                + (f", and parked: `florin outbox resend {by}`" if parked else "")
+                + _way_out(kind, by, parked=parked)
             )
     [(open_orders,)] = await audit.rows(ORDERS, OPEN_ORDERS_COUNT)
     [(mails,)] = await audit.rows(NOTICES, PENDING_COUNT)
@@ -77,6 +78,13 @@ async def nothing_stuck(audit: Audit, _: State) -> Finding:
         f" {mails:,} e-mails to be sent, {unsent:,} unconfirmed events",
         problems,
     )
+
+
+def _way_out(kind: str, by: str | None, *, parked: bool) -> str:
+    """Return what is done about an event that nobody sends any more, or nobody will ever confirm."""
+    if by is not None and by not in ROSTER.consumers.get(kind, ()):
+        return f", which is gone: `florin outbox drop {by}`"
+    return f", and parked: `florin outbox resend {by}`" if parked else ""
 
 
 async def _at_the_bank(audit: Audit, payment_ids: list[str], order_ids: list[str]) -> Mapping[str, str]:

@@ -1,6 +1,7 @@
 """Asks one process, cheaply, whether it does its work: the questions behind `florin status`.
 
-A check returns when the answer is yes and raises `Unhealthy` with the reason when it is no. Each
+A check returns when the answer is yes, with what there is to remark about it, if anything, and raises
+`Unhealthy` with the reason when it is no. Each
 has a deadline of its own, because a deadlocked process accepts connections and says nothing.
 """
 
@@ -26,7 +27,7 @@ CHECK_DEADLINE_S: Final = 3.0
 # More than any of the answers asked for here; a peer that sends more is not what we think it is.
 _ANSWER_LIMIT_BYTES: Final = 64 * 1024
 
-Check = Callable[[], Awaitable[None]]
+Check = Callable[[], Awaitable[str | None]]
 
 
 class Unhealthy(Exception):
@@ -127,17 +128,17 @@ def http(host: str, port: int, path: str) -> Check:
 
 
 def service(host: str, port: int) -> Check:
-    """Whether a process of ours says that it serves; what it says else are its reasons."""
+    """Whether a process of ours says that it serves, and its troubles; what it says else are its reasons."""
 
-    async def check() -> None:
+    async def check() -> str:
         status, body = await _get(host, port, "/ready")
-        if b" 200" in status:
-            return
         try:
             said = orjson.loads(body)
-            reasons, live = "; ".join(said["reasons"]), bool(said["live"])
+            reasons, live, troubles = "; ".join(said["reasons"]), bool(said["live"]), said["troubles"]
         except (ValueError, KeyError, TypeError):
             raise Unhealthy(f"GET /ready answered {status[:80]!r}") from None
+        if b" 200" in status:
+            return "; ".join(troubles)
         raise (NotServing if live else Unhealthy)(reasons)
 
     return _spoken(check)
@@ -198,9 +199,9 @@ class PostgresCheck:
 def _spoken(check: Check) -> Check:
     """`check`, with what the network says turned into `Unhealthy`."""
 
-    async def spoken() -> None:
+    async def spoken() -> str | None:
         try:
-            await check()
+            return await check()
         except TimeoutError:
             raise Unhealthy(f"no answer within {CHECK_DEADLINE_S:g} s") from None
         except OSError as error:

@@ -59,7 +59,7 @@ class SupervisedProcess:
         self.pid: int | None = None
         self.healthy = False
         self.restarts = 0
-        # Why it is not healthy; empty when it is.
+        # Why it is not healthy, or what there is to remark though it is.
         self.detail = "waiting for " + ", ".join(spec.needs) if spec.needs else "not started"
         # Set when it is given up for good; `detail` says why.
         self.failed = False
@@ -154,7 +154,7 @@ class SupervisedProcess:
         exited = asyncio.ensure_future(process.wait())
         heard_at, healthy_since, answered = loop.time(), None, False
         while not exited.done():
-            problem = await self._problem()
+            problem, remark = await self._look()
             if exited.done():
                 break
             now = loop.time()
@@ -164,7 +164,7 @@ class SupervisedProcess:
             else:
                 healthy_since = None
                 heard_at = now if isinstance(problem, NotServing) else heard_at
-            self._report(None if problem is None else str(problem))
+            self._report(None if problem is None else str(problem), remark)
             limit_s = self._unhealthy_limit_s if answered else _FIRST_ANSWER_LIMIT_S
             reason = self._reason_to_end(silent_s=now - heard_at, limit_s=limit_s)
             if reason is not None:
@@ -182,12 +182,12 @@ class SupervisedProcess:
             return f"its data in {data_dir} is gone"
         return f"no answer for {limit_s:g} s" if silent_s > limit_s else None
 
-    async def _problem(self) -> Unhealthy | None:
+    async def _look(self) -> tuple[Unhealthy | None, str]:
+        """Returns what is wrong, and what there is to remark if nothing is."""
         try:
-            await self.spec.check()
+            return None, await self.spec.check() or ""
         except Unhealthy as unhealthy:
-            return unhealthy
-        return None
+            return unhealthy, ""
 
     async def _end(self, process: asyncio.subprocess.Process, *, with_all: bool = False) -> None:
         spec = self.spec
@@ -201,14 +201,14 @@ class SupervisedProcess:
 
     async def _watch_elsewhere(self) -> None:
         while not self._stopping:
-            problem = await self._problem()
-            self._report(None if problem is None else str(problem))
+            problem, remark = await self._look()
+            self._report(None if problem is None else str(problem), remark)
             await asyncio.sleep(_POLL_S if self.healthy else _STARTING_POLL_S)
 
-    def _report(self, problem: str | None) -> None:
+    def _report(self, problem: str | None, remark: str = "") -> None:
         """Takes note of its health: None is healthy, anything else says why it is not."""
-        changed = self.healthy != (problem is None)
-        self.healthy, self.detail = problem is None, problem or ""
+        changed = self.healthy != (problem is None) or (problem is None and self.detail != remark)
+        self.healthy, self.detail = problem is None, problem or remark
         if self.healthy:
             self.was_healthy.set()
         if changed:

@@ -40,7 +40,7 @@ class ProcessState:
     healthy: bool
     restarts: int
     data_dir: str | None
-    # Why it is not healthy; empty when it is.
+    # Why it is not healthy, or what it does not get done though it is; mostly empty.
     detail: str
     # Waiting for it makes no sense any more.
     failed: bool

@@ -10,8 +10,8 @@ import nats.js.errors
 import pytest
 from google.protobuf.message import Message
 
-from kit.messaging.bus import STREAM
 from kit.messaging.events import event_types
+from kit.messaging.stream import STREAM
 from roster import ROSTER
 from tests.support.databases import ServiceDatabase, ServiceDatabases
 from tests.support.service import RecordingRuntime, wired

@@ -17,7 +17,7 @@ from terminal.output import JsonOption, print_json, stdout
 
 app = typer.Typer(
     name="outbox",
-    help="Look at events that are on their way, or send parked ones again.",
+    help="Look at events that are on their way, send parked ones again, drop what nobody wants any more.",
     no_args_is_help=True,
 )
 
@@ -27,7 +27,12 @@ def list_(as_json: JsonOption = False) -> None:
     """Show the events that not all of their consumers have confirmed, by service."""
     waiting = asyncio.run(outboxes.waiting(Settings()))
     if as_json:
-        print_json({service: [asdict(each) for each in kinds] for service, kinds in waiting.items()})
+        print_json(
+            {
+                service: [{**asdict(each), "gone": each.gone} for each in kinds]
+                for service, kinds in waiting.items()
+            }
+        )
         return
     if not any(waiting.values()):
         stdout.print("Every event was confirmed by everyone it is for.")
@@ -42,7 +47,7 @@ def list_(as_json: JsonOption = False) -> None:
             table.add_row(
                 service,
                 kind.type,
-                kind.consumer or "all",
+                f"{kind.consumer} (gone)" if kind.gone else kind.consumer or "all",
                 str(kind.events),
                 f"{kind.oldest_s:.1f} s",
                 f"{kind.sends} x",
@@ -60,3 +65,12 @@ def resend(
         raise CommandError(f"There is no {consumer}.", way_out=f"One of: {', '.join(ROSTER.packages)}.")
     events = asyncio.run(outboxes.send_parked(Settings(), consumer))
     stdout.print(f"{events} parked events are sent to {consumer} again, oldest first.")
+
+
+@app.command()
+def drop(
+    consumer: Annotated[str, typer.Argument(help="Package of the context, which may be there no more.")],
+) -> None:
+    """Drop what waits for a consumer that does not act on it any more, or is not there any more."""
+    events = asyncio.run(outboxes.drop_unwanted(Settings(), consumer))
+    stdout.print(f"{events} events are owed to {consumer} no more. What it still acts on was left.")

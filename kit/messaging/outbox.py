@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -22,8 +22,10 @@ from typing import Final
 
 import structlog
 
-from kit.messaging.bus import FETCH_SIZE, Bus, Envelope
+from kit.messaging.bus import Bus
+from kit.messaging.envelope import Envelope
 from kit.messaging.events import EventType, NewEvent, event_type
+from kit.messaging.pull import FETCH_SIZE
 from kit.observe import faultpoints
 from kit.store.database import Connection, Database
 from kit.values.clock import Clock
@@ -127,6 +129,32 @@ _UNPARK_SQL: Final = """
 UPDATE resends SET parked_at = NULL, owed_since = now(), next_send_at = now()
 WHERE parked_at IS NOT NULL AND consumer = %s
 """
+
+
+_UNWANTED_SQL: Final = """
+SELECT event_id FROM resends LEFT JOIN outbox USING (event_id)
+WHERE consumer = %s AND (type IS NULL OR type <> ALL(%s)) LIMIT %s
+"""
+
+
+async def drop(connection: Connection, consumer: str, *, but: Collection[str]) -> int:
+    """Owe a consumer nothing any more, but for these kinds of events; return how many events that were."""
+    dropped = 0
+    while True:
+        async with connection.transaction():
+            cursor = await connection.execute(_UNWANTED_SQL, (consumer, sorted(but), _NOTED_AT_ONCE))
+            events = [row[0] for row in await cursor.fetchall()]
+            await _owe_no_more(connection, events, [consumer] * len(events))
+        dropped += len(events)
+        if len(events) < _NOTED_AT_ONCE:
+            return dropped
+
+
+async def _owe_no_more(connection: Connection, events: Sequence[str], consumers: Sequence[str]) -> None:
+    """Delete what is not owed any more, and the events that are owed to nobody."""
+    await connection.execute(_LOCK_SQL, (list(events),))
+    await connection.execute(_SETTLE_SQL, (list(events), list(consumers)))
+    await connection.execute(_FORGET_SETTLED_SQL, (list(events),))
 
 
 async def unpark(connection: Connection, consumer: str) -> int:
@@ -344,12 +372,5 @@ class Outbox:
         return len(envelopes)
 
     async def _settle(self, settled: Sequence[tuple[str, str]]) -> None:
-        """Delete what is not owed any more, and the events that are owed to nobody."""
-        events, consumers = (list(each) for each in zip(*settled, strict=True))
-
-        async def body(connection: Connection) -> None:
-            await connection.execute(_LOCK_SQL, (events,))
-            await connection.execute(_SETTLE_SQL, (events, consumers))
-            await connection.execute(_FORGET_SETTLED_SQL, (events,))
-
-        await self._database.transact(body)
+        events, consumers = zip(*settled, strict=True)
+        await self._database.transact(lambda connection: _owe_no_more(connection, events, consumers))

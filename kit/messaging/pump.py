@@ -21,10 +21,12 @@ from google.protobuf.message import DecodeError, Message
 from nats.aio.msg import Msg
 
 from kit.messaging import dead_letters, inbox
-from kit.messaging.bus import Bus, Pull, parse_time
+from kit.messaging.bus import Bus
 from kit.messaging.dead_letters import DeadLetter
+from kit.messaging.envelope import parse_time
 from kit.messaging.events import NewEvent, Received, event_type
 from kit.messaging.lateness import Lateness
+from kit.messaging.pull import Pull
 from kit.messaging.spans import consuming
 from kit.messaging.step import Step, Steps, to_the_end
 from kit.observe import faultpoints

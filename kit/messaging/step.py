@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from itertools import count
 from typing import Any, Final, TypeVar
 
-from kit.messaging.bus import Envelope
+from kit.messaging.envelope import Envelope
 from kit.messaging.events import NewEvent
 from kit.messaging.outbox import Outbox
 from kit.store.database import Connection, Database

@@ -11,6 +11,9 @@ from typing import Final
 # two turns of what asks the store each second, it is known within five seconds that something stands still.
 STILL_S: Final = 3.0
 
+# What has failed so often without a success in between will go on failing until a person looks.
+_TROUBLE_AFTER: Final = 3
+
 
 class Pulse:
     """What one loop has to have done by when.
@@ -25,11 +28,20 @@ class Pulse:
         self._clock = clock
         self._since: float | None = None
         self._waits_for = ""
+        self._failures = 0
+        self._error = ""
 
     def beat(self) -> None:
         """Note that it has moved, and that the next sign of life is due."""
         self._since = self._clock()
         self._waits_for = ""
+        self._failures = 0
+
+    def failed(self, error: Exception) -> None:
+        """Note that it has moved by failing, for a reason of its own."""
+        failures = self._failures + 1
+        self.beat()
+        self._failures, self._error = failures, repr(error)
 
     def expect(self) -> None:
         """Note that there is something to do: a sign of life is due from now on, if none was."""
@@ -63,3 +75,7 @@ class Pulse:
             return ""
         waits_for = self._waits_for
         return f"has not moved for {still_s:.1f} s" + (f", waits for {waits_for}" if waits_for else "")
+
+    def trouble(self) -> str:
+        """Return how it fails again and again while it moves; nothing if it does not."""
+        return f"fails each time: {self._error}" if self._failures >= _TROUBLE_AFTER else ""

@@ -62,7 +62,7 @@ class Runtime:
         servicers: what the process serves for it.
         pump: what events go through, once the context has said what it consumes.
         scope: makes what the use cases of one step are given.
-        pulses: of its pump, its gatherers and what it does again and again, by name.
+        pulses: of the bus, its pump, its gatherers and what it does again and again, by name.
         kept_days: by table: how long its rows stay; see `kit/store/partitions.py`.
     """
 
@@ -107,7 +107,7 @@ class Runtime:
         self.closers: list[Callable[[], Awaitable[None]]] = []
         self._workers: dict[str, Callable[[], Awaitable[None]]] = {}
         self.gatherers: dict[str, Gatherer[Any, Any]] = {}
-        self.pulses: dict[str, Pulse] = {}
+        self.pulses: dict[str, Pulse] = {"bus": bus.pulse}
         self.kept_days = {
             "inbox": settings.inbox_days,
             "dead_letters": settings.dead_letter_days,
@@ -130,8 +130,7 @@ class Runtime:
             linger_s=self._settings.event_linger_ms / 1000,
         )
         self.scope = scope
-        self.pulses["pump"] = self.pump.pulse
-        self.worker("pump", self.pump.run)
+        self.worker("pump", self.pump.run, pulse=self.pump.pulse)
 
     def gather(
         self,
@@ -156,15 +155,15 @@ class Runtime:
             self.closers.insert(0, self._replays.close)
         return IdempotentBatch(steps=self.steps, cache=self._replays, apply=apply, response=response)
 
-    def worker(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Run `run` in the background, again if it fails."""
+    def worker(self, name: str, run: Callable[[], Awaitable[None]], *, pulse: Pulse | None = None) -> None:
+        """Run `run` in the background, again if it fails; `pulse` tells whether it moves."""
         assert name not in self._workers, f"{self.name} has two workers called {name}"
         self._workers[name] = run
+        if pulse is not None:
+            self.pulses[name] = pulse
 
     def every(self, schedule: Schedule, run: Callable[[], Awaitable[object]]) -> None:
         """Run `run` again and again with a pause; a failure is logged and does not stop it."""
-
-        self.pulses[schedule.name] = Pulse(within_s=schedule.every_s + schedule.within_s)
 
         async def repeat() -> None:
             pulse = self.pulses[schedule.name]
@@ -176,13 +175,14 @@ class Runtime:
                 except STORE_UNAVAILABLE:
                     pulse.waits_for("its store")
                     raise
-                except Exception:
-                    # It moves and fails; that is in the log, and taking all other work away mends nothing.
-                    pulse.beat()
+                except Exception as error:
+                    # It moves and fails: told, but taking all other work away mends nothing.
+                    pulse.failed(error)
                     raise
                 pulse.beat()
 
-        self.worker(schedule.name, repeat)
+        pulse = Pulse(within_s=schedule.every_s + schedule.within_s)
+        self.worker(schedule.name, repeat, pulse=pulse)
 
     def keep(self, table: str, *, days: int) -> None:
         """Let go of a table's rows after so many days; its revision has said that they may go."""

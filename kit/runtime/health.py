@@ -7,7 +7,8 @@ and knows two questions:
     GET /ready  200 while everything moves, else 503: send it no work now
     GET /live   200 while the event loop turns, else 503: only an end and a new start will help
 
-Both are answered with all there is to say: `{"serving": false, "live": true, "reasons": ["…"]}`.
+Both are answered with all there is to say: `{"serving": false, "live": true, "reasons": ["…"], "troubles":
+[]}`. Troubles are what fails again and again while all else is done; no work is kept away for them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Final, Protocol
 import structlog
 
 from kit.observe.pulse import Pulse
+from kit.values.redaction import redact
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +68,15 @@ class Health:
     def live(self) -> bool:
         """Whether the event loop turns."""
         return not self._loop.problem()
+
+    def troubles(self) -> list[str]:
+        """Return what fails again and again; it serves all the same."""
+        return [
+            f"{context.name}: {name} {trouble}"
+            for context in self._contexts
+            for name, pulse in list(context.pulses.items())
+            if (trouble := redact(pulse.trouble()))
+        ]
 
     def reasons(self) -> list[str]:
         """Return why it does not serve; nothing if it does."""
@@ -151,7 +162,8 @@ class _Answer(BaseHTTPRequestHandler):
         if good is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        body = json.dumps({"serving": not reasons, "live": live, "reasons": reasons}).encode()
+        said = {"serving": not reasons, "live": live, "reasons": reasons, "troubles": health.troubles()}
+        body = json.dumps(said).encode()
         self.send_response(HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))

@@ -18,6 +18,7 @@ from opentelemetry.trace import SpanKind
 
 from kit.messaging.step import to_the_end
 from kit.observe import faultpoints, telemetry
+from kit.observe.pulse import Pulse
 from kit.store.database import STORE_UNAVAILABLE
 from kit.values.redaction import redact
 from notification_svc.application.ports import Carrier, Deliveries
@@ -35,6 +36,9 @@ MAX_WAITING: Final = 5_000
 
 # A few more in one batch cost a fraction of what a batch costs; nobody waits for an e-mail in milliseconds.
 _LINGER_S: Final = 0.05
+
+# A batch that takes longer than even the slowest mail server is given does not move.
+_STILL_S: Final = 60.0
 
 # How long an unreachable database is waited for between two tries of marking the same batch.
 _STORE_PAUSE_S: Final = 0.5
@@ -55,6 +59,7 @@ class Sender:
         # it due for this process.
         self._at_work: set[str] = set()
         self._arrived = asyncio.Event()
+        self.pulse = Pulse(within_s=_STILL_S)
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -82,7 +87,8 @@ class Sender:
             if len(self._waiting) < MAX_BATCH and self._linger_s > 0:
                 await asyncio.sleep(self._linger_s)
             while batch := self.take_waiting():
-                await to_the_end(self.send(batch))
+                with self.pulse.at_work():
+                    await to_the_end(self.send(batch))
             self._arrived.clear()
             self._idle.set()
 
@@ -150,4 +156,5 @@ class Sender:
                 return
             except STORE_UNAVAILABLE as error:
                 log.warning("mail.waits_for_store", mails=len(moves), error=repr(error))
+                self.pulse.waits_for("its store")
                 await asyncio.sleep(_STORE_PAUSE_S)

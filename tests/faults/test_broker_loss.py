@@ -14,7 +14,7 @@ import nats.errors
 import nats.js.errors
 import pytest
 
-from kit.messaging.bus import STREAM
+from kit.messaging.stream import STREAM
 from runner.testing import System
 from tests.support.broker import jetstream
 from tests.support.load import RATE_PER_S, steady_load

@@ -10,7 +10,7 @@ import nats
 import nats.errors
 import nats.js.errors
 
-from kit.messaging.bus import STREAM
+from kit.messaging.stream import STREAM
 from tests.support.stores import Nats, Stores, free_port
 from tests.support.waiting import eventually
 

@@ -20,7 +20,8 @@ from google.protobuf.message import Message
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from kit.messaging.bus import Bus, Envelope
+from kit.messaging.bus import Bus
+from kit.messaging.envelope import Envelope
 from kit.messaging.events import Aggregate, EventType, event_type
 from kit.messaging.pump import MAX_ATTEMPTS, PATIENCE_S, Pump, Subscriptions
 from kit.messaging.step import Step

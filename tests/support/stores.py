@@ -229,6 +229,13 @@ class Nats(Store):
         command = [server, *address, "--jetstream", "--store_dir", str(self.data_dir)]
         return confined(command, death_signal=signal.SIGKILL)
 
+    def configure(self, text: str) -> None:
+        """Have it run with these settings, from now on if it runs."""
+        self.config = self.folder / "nats.conf"
+        self.config.write_text(text)
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
+
     def answers(self) -> bool:
         """Return whether the server greets a client, which it does once JetStream is up."""
         try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 from kit.store.database import Connection, Database
@@ -129,6 +131,12 @@ def _payment(row: Sequence[Any], attempts: Sequence[Attempt]) -> Payment:
         version=row[16],
         attempts=tuple(attempts),
     )
+
+
+def _payments(rows: Iterable[Sequence[Any]]) -> list[Payment]:
+    """Return payments with their attempts, of rows of `_PAYMENT` and `_ATTEMPT` in which each is together."""
+    groups = [list(rows_of_one) for _, rows_of_one in groupby(rows, key=itemgetter(0))]
+    return [_payment(group[0], [_attempt(row[_WIDTH:]) for row in group]) for group in groups]
 
 
 class PostgresPayments:
@@ -297,12 +305,12 @@ class PostgresPaymentReader:
                 " WHERE p.id = %s ORDER BY a.operation, a.number",
                 (payment_id,),
             )
-            rows = await cursor.fetchall()
-        return _payment(rows[0], [_attempt(row[_WIDTH:]) for row in rows]) if rows else None
+            found = _payments(await cursor.fetchall())
+        return found[0] if found else None
 
     async def claim_undecided(self, *, limit: int, lease_s: float) -> list[Payment]:
         """Return payments whose time to be looked up has come, and put off their next time by the lease."""
         async with self._database.connection() as connection:
             pauses = [max(lease_s, pause_s) for pause_s in BETWEEN_LOOK_UPS.seconds]
             cursor = await connection.execute(_CLAIM, {"pauses": pauses, "limit": limit})
-            return [_payment(row, [_attempt(row[_WIDTH:])]) for row in await cursor.fetchall()]
+            return _payments(await cursor.fetchall())

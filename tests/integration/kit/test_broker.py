@@ -16,15 +16,22 @@ from nats.js.client import JetStreamContext
 from structlog.testing import capture_logs
 
 from kit.messaging.access import Access
-from kit.messaging.bus import STREAM, Bus
+from kit.messaging.bus import Bus
 from kit.messaging.events import event_type
+from kit.messaging.stream import STREAM
+from kit.runtime.process import build, serve
+from kit.runtime.settings import ProcessSettings
+from notification_svc.settings import Settings as NotificationSettings
+from roster import ROSTER
 from runner import health
-from runner.health import Unhealthy
+from runner.health import NotServing, Unhealthy
 from tests.support.certificates import Certificates, make_certificates
+from tests.support.databases import ServiceDatabase
 from tests.support.nats_cluster import NatsCluster, settled
+from tests.support.nats_keys import Key, Operator
 from tests.support.proxy import proxy_to
 from tests.support.service import envelope_of
-from tests.support.stores import Nats, Stores
+from tests.support.stores import Nats, Stores, free_port
 from tests.support.waiting import eventually
 
 CONSUMER = "notification_svc"
@@ -196,16 +203,17 @@ def configured(text: Callable[[Nats], str]) -> type[Nats]:
     class Configured(Nats):
         def prepare(self) -> None:
             super().prepare()
-            self.config = self.folder / "nats.conf"
-            self.config.write_text(text(self))
+            self.configure(text(self))
 
     return Configured
 
 
 def guarded(rules: str) -> type[Nats]:
-    return configured(
-        lambda node: f'listen: "127.0.0.1:{node.port}"\njetstream {{ store_dir: "{node.data_dir}" }}\n{rules}'
-    )
+    return configured(lambda node: with_rules(node, rules))
+
+
+def with_rules(node: Nats, rules: str) -> str:
+    return f'listen: "127.0.0.1:{node.port}"\njetstream {{ store_dir: "{node.data_dir}" }}\n{rules}\n'
 
 
 async def is_let_in(url: str, access: Access) -> None:
@@ -240,13 +248,105 @@ async def test_who_has_the_password_is_let_in(private_stores: Stores, rules: str
 
 
 async def test_who_has_the_key_is_let_in(private_stores: Stores, tmp_path: Path) -> None:
-    nkeys = pytest.importorskip("nkeys", reason="nats-py without its extra `nkeys`")
-    seed = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER)
-    (tmp_path / "user.nk").write_bytes(seed)
-    public = nkeys.from_seed(bytearray(seed)).public_key.decode()
-    server = private_stores.private(guarded(f"authorization {{ users: [ {{ nkey: {public} }} ] }}"))
-    await is_let_in(server.url, Access(nkey_file=tmp_path / "user.nk"))
+    ours, others = Key.new("user"), Key.new("user")
+    (tmp_path / "ours.nk").write_bytes(ours.seed)
+    (tmp_path / "others.nk").write_bytes(others.seed)
+    server = private_stores.private(guarded(f"authorization {{ users: [ {{ nkey: {ours.public} }} ] }}"))
+    await is_let_in(server.url, Access(nkey_file=tmp_path / "ours.nk"))
+    await is_kept_out(server.url, Access(nkey_file=tmp_path / "others.nk"))
     await is_kept_out(server.url, Access())
+
+
+async def test_who_has_the_credentials_is_let_in(private_stores: Stores, tmp_path: Path) -> None:
+    operator = Operator()
+    (tmp_path / "ours.creds").write_text(operator.credentials())
+    (tmp_path / "others.creds").write_text(Operator().credentials())
+    server = private_stores.private(guarded(operator.rules()))
+    await is_let_in(server.url, Access(credentials_file=tmp_path / "ours.creds"))
+    await is_kept_out(server.url, Access(credentials_file=tmp_path / "others.creds"))
+    await is_kept_out(server.url, Access())
+
+
+async def test_credentials_are_read_again_when_those_before_were_revoked(
+    private_stores: Stores, tmp_path: Path
+) -> None:
+    operator, file = Operator(), tmp_path / "florin.creds"
+    server = private_stores.private(configured(lambda node: with_rules(node, operator.rules())))
+    file.write_text(operator.credentials(age_s=3600))
+    async with connected(server.url, access=Access(credentials_file=file)) as bus:
+        await passes(bus)
+        server.kill()
+        operator.revoke()
+        server.start()
+        await eventually(lambda: "does not let it in" in bus.pulse.problem(), "it says why it cannot work")
+        file.write_text(operator.credentials())
+        await eventually(lambda: not bus.pulse.problem(), "it is let in again")
+        await passes(bus)
+
+
+LET_IN = "authorization { users: [ { user: florin, password: secret } ] }"
+SHUT_OUT = "authorization { users: [ { user: somebody, password: secret } ] }"
+
+
+async def test_who_is_thrown_out_for_good_comes_back_with_all_that_it_listened_to(
+    private_stores: Stores,
+) -> None:
+    server = private_stores.private(guarded(LET_IN))
+    confirmed: list[str] = []
+    async with connected(server.url.replace("//", "//florin:secret@")) as bus:
+        await bus.on_confirm(lambda _, event_ids: confirmed.extend(event_ids))
+        pull = await bus.pull(CONSUMER, SUBJECTS, _is_new)
+        taking = asyncio.create_task(pull.take(linger_s=0))
+        server.configure(with_rules(server, SHUT_OUT))
+        # The server says why, but its word may get lost with the connection. The client makes a difference.
+        await bus._client._process_err("'authorization violation'")
+        await eventually(lambda: not bus.connected, "it is out")
+        server.configure(with_rules(server, LET_IN))
+        await eventually(lambda: bus.connected, "it is in again")
+
+        async def sent_and_taken() -> bool:
+            await bus.publish(envelope_of(OrderCompleted(order_id="ord_1")))
+            await asyncio.wait([taking], timeout=0.2)
+            return taking.done()
+
+        await eventually(sent_and_taken, "the same pull goes on")
+        await bus.confirm(CONSUMER, bus.confirm_subject, ["evt_1"])
+        await eventually(lambda: confirmed == ["evt_1"], "confirmations come")
+
+
+async def test_who_is_let_in_late_says_so_no_more(private_stores: Stores) -> None:
+    server = private_stores.private(guarded(SHUT_OUT))
+    bus = Bus(name="early", url=server.url.replace("//", "//florin:secret@"))
+    opening = asyncio.create_task(bus.open())
+    await eventually(lambda: "does not let it in" in bus.pulse.problem(), "it says why it cannot begin")
+    server.configure(with_rules(server, LET_IN))
+    await asyncio.wait_for(opening, 30)
+    assert not bus.pulse.problem()
+    await bus.close()
+
+
+async def test_a_process_that_is_thrown_out_says_so_until_it_is_let_in_again(
+    private_stores: Stores, service_database: Callable[[str], ServiceDatabase]
+) -> None:
+    server = private_stores.private(guarded(LET_IN))
+    url = server.url.replace("//", "//florin:secret@")
+    settings = NotificationSettings(database_url=service_database(CONSUMER).url, nats_url=url)
+    until, (port, health_port) = asyncio.Event(), sorted((free_port(), free_port()))
+    own = ProcessSettings(health_port_step=health_port - port, drain_pause_s=0)
+    context = build(ROSTER, ROSTER[CONSUMER], settings)
+    process = asyncio.create_task(serve(own, port, [context], until=until))
+    check = health.service("127.0.0.1", health_port)
+    try:
+        await eventually(lambda: is_good(check), "it serves")
+        server.configure(with_rules(server, SHUT_OUT))
+        await eventually(lambda: is_bad(check), "it does not serve")
+        with pytest.raises(NotServing, match=r"notification_svc: bus .* NATS, which does not let it in"):
+            await check()
+        server.configure(with_rules(server, LET_IN))
+        await eventually(lambda: is_good(check), "it serves again")
+    finally:
+        until.set()
+        await process
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
+from typing import Self
 
 import nats
 import pytest
@@ -14,12 +15,14 @@ from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.client import JetStreamContext
 
-from kit.messaging import bus as bus_module
 from kit.messaging import outbox as outbox_module
-from kit.messaging.bus import FETCH_SIZE, STREAM, Bus, Pull
+from kit.messaging import stream as stream_module
+from kit.messaging.bus import Bus
 from kit.messaging.events import Aggregate, NewEvent, event_type, event_types
+from kit.messaging.pull import FETCH_SIZE, Pull
 from kit.messaging.pump import Pump
 from kit.messaging.step import Step
+from kit.messaging.stream import STREAM
 from kit.runtime.context import Runtime
 from kit.runtime.settings import ContextSettings
 from kit.values.ids import new_id
@@ -27,6 +30,7 @@ from kit.values.pauses import Pauses
 from kit.values.trail import Trail
 from tests.integration.kit.sample import CONSUMERS, SAMPLE, SUBSCRIPTIONS, effects, execute, itself, rows
 from tests.support.databases import ServiceDatabase
+from tests.support.proxy import proxy_to
 from tests.support.service import envelope_of
 from tests.support.stores import Nats
 from tests.support.waiting import eventually
@@ -132,7 +136,7 @@ async def test_a_consumer_that_acted_on_events_before_begins_a_little_while_ago(
     nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Older ones are sent again if they were not confirmed; nobody reads an hour of the others' first."""
-    monkeypatch.setattr(bus_module, "_LOOK_BACK", timedelta(seconds=-1))
+    monkeypatch.setattr(stream_module, "_LOOK_BACK", timedelta(seconds=-1))
     async with connected(nats_url) as bus:
         for _ in range(100):
             await bus.publish(envelope_of(OrderCompleted(order_id="ord_1")))
@@ -197,7 +201,7 @@ async def test_durables_of_the_version_before_are_replaced(nats_url: str) -> Non
 async def test_a_consumer_is_there_while_somebody_pulls(
     nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bus_module, "_RECENTLY", timedelta())
+    monkeypatch.setattr(stream_module, "_RECENTLY", timedelta())
     async with connected(nats_url) as bus:
         assert await bus.backlog(CONSUMER) is None, "nobody has heard of it"
         async with connected(nats_url) as its_bus:
@@ -214,6 +218,35 @@ async def test_a_consumer_is_there_while_somebody_pulls(
             return await bus.backlog(CONSUMER) is None
 
         await eventually(is_gone, "its request is over")
+
+
+@pytest.mark.parametrize("off", [timedelta(hours=1), timedelta(hours=-1)])
+async def test_the_clock_of_this_process_does_not_matter_to_the_broker(
+    nats_url: str, monkeypatch: pytest.MonkeyPatch, off: timedelta
+) -> None:
+    monkeypatch.setattr(stream_module, "datetime", clock_that_is_off(off))
+    async with connected(nats_url) as bus:
+        sent = [envelope_of(OrderCompleted(order_id=f"ord_{n}")) for n in range(2)]
+        await bus.publish(sent[0])
+        pull = await bus.pull(CONSUMER, SUBJECTS, is_known)
+        assert await take_ids(pull, 1) == [sent[0].id], "it begins a little while ago"
+        await pull.close()
+        assert await bus.backlog(CONSUMER) == 0, "it was given something just now"
+
+        async def is_gone() -> bool:
+            return await bus.backlog(CONSUMER) is None
+
+        await eventually(is_gone, "that was some time ago")
+
+
+def clock_that_is_off(by: timedelta) -> type[datetime]:
+    class Off(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            now = datetime.now(tz) + by
+            return cls.fromtimestamp(now.timestamp(), tz)
+
+    return Off
 
 
 async def test_what_had_come_when_a_pull_ends_is_not_lost(nats_url: str) -> None:
@@ -236,14 +269,14 @@ async def test_a_pull_that_ends_leaves_nothing_behind(nats_url: str) -> None:
     async with connected(nats_url) as bus:
         pull = await bus.pull(CONSUMER, SUBJECTS, is_new)
         await pull.close()
-        watched = len(bus._reconnected), len(bus._client._subs)
+        watched = len(bus._pulls), len(bus._client._subs)
         for _ in range(10):
             pull = await bus.pull(CONSUMER, SUBJECTS, is_new)
             with suppress(TimeoutError):
                 async with asyncio.timeout(0.01):
                     await pull.take(linger_s=0)
             await pull.close()
-        assert (len(bus._reconnected), len(bus._client._subs)) == watched
+        assert (len(bus._pulls), len(bus._client._subs)) == watched
 
 
 async def test_a_deleted_consumer_is_made_again_while_somebody_pulls_on_it(nats_url: str) -> None:
@@ -377,6 +410,36 @@ async def test_a_broker_killed_and_wiped_under_load_loses_and_doubles_nothing(
         await eventually(shop.nothing_is_owed, "all is confirmed", deadline_s=60)
     expected = [f"ord_{part}_{n:02}" for part in range(10) for n in range(30)]
     assert await effects(shop.receiver) == sorted(expected)
+
+
+async def test_what_was_handed_to_a_connection_that_is_dead_comes_from_the_outbox(
+    own_nats: Nats,
+    service_database: Callable[[str], ServiceDatabase],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The broker hands out each message once, whether it arrives or not."""
+    monkeypatch.setattr(outbox_module, "RESEND_PAUSES", Pauses((5.0, 1.0)))
+    sender_url, receiver_url = service_database(SAMPLE).url, service_database(SAMPLE).url
+    async with (
+        proxy_to(own_nats.url) as network,
+        real_runtime("order_svc", sender_url, own_nats.url) as sender,
+        real_runtime(CONSUMER, receiver_url, network.url(own_nats.url)) as receiver,
+        administrator(own_nats.url) as jetstream,
+    ):
+        shop = Shop(sender, receiver)
+
+        async def are_handed_out() -> bool:
+            delivered = (await jetstream.consumer_info(STREAM, CONSUMER)).delivered
+            return delivered is not None and delivered.stream_seq >= 2
+
+        async with background(shop.pump.run(), shop.relay()):
+            await shop.complete("ord_1")
+            await eventually(shop.nothing_is_owed, "the first is done")
+            network.lose()
+            await shop.complete("ord_2")
+            await eventually(are_handed_out, "the broker has handed out the second")
+            await eventually(shop.nothing_is_owed, "the second is done, too")
+        assert await effects(receiver) == ["ord_1", "ord_2"]
 
 
 async def test_a_receiver_that_comes_late_gets_everything(shop: Shop) -> None:

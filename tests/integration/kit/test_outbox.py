@@ -9,7 +9,7 @@ from florin.inventory.v1.inventory_events_pb2 import StockReserved
 from florin.order.v1.order_events_pb2 import OrderCompleted
 
 from kit.messaging import outbox as outbox_module
-from kit.messaging.bus import Envelope
+from kit.messaging.envelope import Envelope
 from kit.messaging.events import Aggregate, NewEvent, event_type
 from kit.messaging.outbox import RESEND_DAYS, RESEND_PAUSES, Outbox
 from kit.messaging.step import Step
@@ -211,6 +211,30 @@ async def test_30_000_events_for_one_that_fails_do_not_hold_up_what_is_owed_to_a
     await runtime.outbox.resend_due()
     lost = [sent for sent in recorded(runtime).take() if sent.type.name == "stock.reserved"]
     assert {sent.to for sent in lost} == {"payment_svc", "order_svc"}
+
+
+async def test_what_is_owed_to_a_consumer_that_is_gone_is_dropped_and_nothing_else(runtime: Runtime) -> None:
+    recorded(runtime).backlogs = dict.fromkeys(set[str]().union(*CONSUMERS.values()))
+    await reserve(runtime, "ord_1", "ord_2")
+    await emit(runtime, "ord_3")
+    successor = successor_of(runtime, recorded(runtime))
+    await execute(runtime, MAKE_DUE)
+    await successor.resend_due()
+
+    async def owed() -> list[tuple[object, ...]]:
+        return await rows(runtime, "SELECT consumer, event_id FROM resends ORDER BY consumer, event_id")
+
+    before = await owed()
+    others = [row for row in before if row[0] != "payment_svc"]
+    assert (len(before), len(others)) == (5, 3)
+    async with runtime.database.connection() as connection:
+        assert await outbox_module.drop(connection, "payment_svc", but=["stock.reserved"]) == 0
+        assert await owed() == before, "it still acts on it"
+        assert await outbox_module.drop(connection, "payment_svc", but=[]) == 2
+        assert await owed() == others
+        assert len(await rows(runtime, "SELECT event_id FROM outbox")) == 3, "others are still owed them"
+        assert await outbox_module.drop(connection, "order_svc", but=["order.completed"]) == 2
+    assert await rows(runtime, "SELECT type FROM outbox") == [("order.completed",)]
 
 
 async def test_what_was_owed_for_a_week_is_parked_until_a_person_has_it_sent_again(runtime: Runtime) -> None:

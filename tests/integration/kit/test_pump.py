@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 
-from kit.messaging.bus import Envelope
+from kit.messaging.envelope import Envelope
 from kit.messaging.events import Aggregate, NewEvent, Received
 from kit.messaging.outbox import RESEND_PAUSES
 from kit.messaging.pump import MAX_ATTEMPTS, PATIENCE_S, Pump

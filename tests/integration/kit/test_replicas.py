@@ -18,10 +18,10 @@ from florin.common.v1.charge_pb2 import ChargeInstruction
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 
 from kit.messaging import inbox
-from kit.messaging.bus import STREAM
 from kit.messaging.events import Aggregate, NewEvent, Received, event_types
 from kit.messaging.pump import Subscriptions
 from kit.messaging.step import Step
+from kit.messaging.stream import STREAM
 from kit.runtime.context import Runtime
 from kit.runtime.settings import ContextSettings
 from kit.store.database import Connection, Outdated

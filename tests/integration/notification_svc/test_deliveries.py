@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from kit.observe.pulse import Pulse
 from notification_svc.adapters.mailbox import Mailbox
 from notification_svc.application.send_deliveries import MAX_BATCH, Sender
 from notification_svc.domain.delivery import MAX_ATTEMPTS, NO_ADDRESS, Answer, Refused, Taken
@@ -209,6 +210,20 @@ async def test_a_late_failure_of_an_attempt_that_was_overtaken_changes_nothing(s
     )
     await stuck.send(slow)
     assert await service.states() == [("ord_1", "SENT", 2, "")]
+
+
+async def test_a_send_that_does_not_end_is_told(service: Notifier) -> None:
+    server = Slow()
+    service = service.restarted(server)
+    service.sender.pulse = Pulse(within_s=0)
+    await service.scenario.given(completed("ord_1"))
+    sending = asyncio.create_task(service.sender.run())
+    await server.began.wait()
+    await eventually(lambda: "has not moved" in service.sender.pulse.problem(), "it is told")
+    server.may_go_on.set()
+    await eventually(lambda: not service.sender.pulse.problem(), "it moves")
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
 
 
 async def test_a_send_that_has_begun_is_finished_and_marked_when_the_service_stops(service: Notifier) -> None:

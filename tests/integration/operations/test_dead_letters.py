@@ -13,7 +13,7 @@ import pytest
 from florin.order.v1.order_events_pb2 import OrderFailed
 from psycopg.rows import class_row
 
-from kit.messaging.bus import Envelope
+from kit.messaging.envelope import Envelope
 from kit.messaging.events import NewEvent, Received
 from kit.messaging.pump import Subscriptions
 from kit.runtime.context import Runtime

@@ -13,6 +13,7 @@ from typing import Any, Final
 from kit.messaging.events import Received
 from kit.messaging.pump import Handler, Subscriptions
 from kit.messaging.step import Step
+from kit.observe.pulse import Pulse
 from kit.rpc.idempotency import Answer, Keyed
 from kit.runtime.context import Runtime
 from kit.values.clock import Clock
@@ -75,7 +76,7 @@ class SimulatedRuntime(Runtime):
         """Leave it to the test when."""
         self.background[schedule.name] = run
 
-    def worker(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+    def worker(self, name: str, run: Callable[[], Awaitable[None]], *, pulse: Pulse | None = None) -> None:
         """Leave it."""
 
     def keep(self, table: str, *, days: int) -> None:

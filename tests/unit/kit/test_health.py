@@ -78,6 +78,22 @@ def test_a_loop_that_rests_is_well_and_one_whose_work_is_not_done_is_not(shop: S
     assert shop.health.reasons() == []
 
 
+def test_work_that_fails_each_time_is_told_and_closes_nothing(shop: Shop) -> None:
+    error = KeyError("sku")
+    for _ in range(2):
+        shop.pump.failed(error)
+        shop.later(1.0)
+    shop.pump.beat()
+    for _ in range(2):
+        shop.pump.failed(error)
+    assert shop.health.troubles() == [], "it had succeeded meanwhile"
+    shop.pump.failed(error)
+    assert shop.health.troubles() == ["order_svc: pump fails each time: KeyError('sku')"]
+    assert shop.health.reasons() == []
+    shop.pump.beat()
+    assert shop.health.troubles() == []
+
+
 def test_an_event_loop_that_does_not_turn_is_not_alive(shop: Shop) -> None:
     shop.seconds.now += STILL_S + 1
     assert not shop.health.live
@@ -117,7 +133,7 @@ async def test_it_answers_while_the_event_loop_is_busy() -> None:
         while not answered.is_set() and time.monotonic() < deadline:
             pass
         assert answered.is_set()
-        assert await asked == (200, {"serving": True, "live": True, "reasons": []})
+        assert await asked == (200, {"serving": True, "live": True, "reasons": [], "troubles": []})
 
 
 def _ask(port: int, path: str, answered: threading.Event | None = None) -> tuple[int, object]:
@@ -136,7 +152,7 @@ async def test_it_says_why_and_whether_a_new_start_would_help(shop: Shop) -> Non
         with shop.pump.at_work():
             shop.later(4.0)
             reasons = ["order_svc: pump has not moved for 4.0 s"]
-            said = {"serving": False, "live": True, "reasons": reasons}
+            said = {"serving": False, "live": True, "reasons": reasons, "troubles": []}
             assert await asyncio.to_thread(_ask, port, "/ready") == (503, said)
             assert await asyncio.to_thread(_ask, port, "/live") == (200, said)
 
@@ -165,9 +181,9 @@ async def test_the_gatherer_whose_batch_is_not_done_stands_still_and_an_empty_on
 
 async def test_a_sweep_that_waits_for_its_store_stands_still_and_one_that_fails_by_itself_moves() -> None:
     runtime = RecordingRuntime("order_svc", "postgresql://nowhere.invalid/x", emits=[])
-    seconds, tries = Seconds(), Counter[str]()
+    tries = Counter[str]()
 
-    def failing(name: str, error: Exception) -> Callable[[], Awaitable[None]]:
+    def failing(name: str, error: Exception, seconds: Seconds) -> Callable[[], Awaitable[None]]:
         async def turn() -> None:
             tries[name] += 1
             seconds.now += 10
@@ -176,12 +192,15 @@ async def test_a_sweep_that_waits_for_its_store_stands_still_and_one_that_fails_
         return turn
 
     for name, error in {"waits": psycopg.OperationalError("gone"), "fails": ValueError("a mistake")}.items():
-        runtime.every(Schedule(name, every_s=0.0), failing(name, error))
+        seconds = Seconds()
+        runtime.every(Schedule(name, every_s=0.0), failing(name, error, seconds))
         runtime.pulses[name] = Pulse(clock=seconds)
     runtime.start()
-    await eventually(lambda: min(tries["waits"], tries["fails"]) > 1, "both were tried twice")
+    await eventually(lambda: min(tries["waits"], tries["fails"]) > 3, "both were tried three times")
     assert runtime.pulses["waits"].problem().endswith("waits for its store")
     assert runtime.pulses["fails"].problem() == ""
+    assert runtime.pulses["fails"].trouble() == "fails each time: ValueError('a mistake')"
+    assert runtime.pulses["waits"].trouble() == ""
     await runtime.close()
 
 

@@ -47,6 +47,10 @@ class Stage:
         """While this exists, `name` is not healthy."""
         return self.folder / f"{name}.sick"
 
+    def troubled_file(self, name: str) -> Path:
+        """While this exists, `name` is healthy and says that it fails at something."""
+        return self.folder / f"{name}.troubled"
+
     def alive_file(self, name: str) -> Path:
         """While this exists, `name` says itself that it does not serve."""
         return self.folder / f"{name}.alive"
@@ -71,13 +75,14 @@ class Stage:
     def check(self, name: str) -> Check:
         """Healthy once the program has started, unless it is told to be sick."""
 
-        async def check() -> None:
+        async def check() -> str:
             if self.sick_file(name).exists():
                 raise Unhealthy("feels sick")
             if self.alive_file(name).exists():
                 raise NotServing("waits for its store")
             if f"{name} started" not in self.journal:
                 raise Unhealthy("not there yet")
+            return "fails at something" if self.troubled_file(name).exists() else ""
 
         return check
 

@@ -86,8 +86,8 @@ async def test_nobody_there_is_unhealthy(name: str) -> None:
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ({"serving": False, "live": True, "reasons": ["order_svc: pump waits"]}, NotServing),
-        ({"serving": False, "live": False, "reasons": ["the event loop has not moved"]}, Unhealthy),
+        ({"live": True, "reasons": ["order_svc: pump waits"], "troubles": []}, NotServing),
+        ({"live": False, "reasons": ["the event loop has not moved"], "troubles": []}, Unhealthy),
     ],
 )
 async def test_a_service_is_as_healthy_as_it_says_and_says_whether_it_lives(
@@ -107,4 +107,13 @@ async def test_a_process_of_ours_is_understood() -> None:
         with pytest.raises(NotServing, match="is starting"):
             await health.service("127.0.0.1", port)()
         process.phase = ""
-        await health.service("127.0.0.1", port)()
+        assert not await health.service("127.0.0.1", port)()
+
+
+async def test_what_a_process_fails_at_again_and_again_is_a_remark(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Health([])
+    process.phase = ""
+    monkeypatch.setattr(process, "troubles", lambda: ["ledger_svc: seals.append fails each time: KeyError()"])
+    async with process.answering("127.0.0.1", 0) as port:
+        remark = await health.service("127.0.0.1", port)()
+    assert remark == "ledger_svc: seals.append fails each time: KeyError()"

@@ -109,6 +109,18 @@ async def test_status_says_so_while_a_process_is_sick(stage: Stage) -> None:
         assert process.pid is not None
 
 
+async def test_what_a_healthy_process_fails_at_is_seen_and_it_goes_on(stage: Stage) -> None:
+    async with supervised(stage, [stage.spec("service")]) as supervisor:
+        process = supervisor.processes["service"]
+        await until_healthy_again(process, restarts=0)
+        stage.troubled_file("service").touch()
+        await until(lambda: process.detail == "fails at something", "it is seen")
+        assert process.healthy
+        stage.troubled_file("service").unlink()
+        await until(lambda: not process.detail, "it is over")
+        assert process.restarts == 0
+
+
 async def test_a_process_that_ignores_the_request_to_end_is_killed(stage: Stage) -> None:
     deaf = ("/bin/sh", "-c", "trap '' TERM; echo deaf started > journal; while :; do sleep 1; done")
     spec = stage.spec("deaf", command=deaf, stop_grace_s=0.1)
