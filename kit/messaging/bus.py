@@ -79,7 +79,13 @@ _RECENTLY: Final = timedelta(seconds=3)
 # Between two tries to make what the broker has forgotten.
 _RETRY_PAUSE_S: Final = 0.25
 
-_API_TIMEOUT_S: Final = 5.0
+# A cluster that has lost a leader does not answer what that one was asked: whoever waits long for it hears
+# that much later of the next leader. Whatever is asked may be asked again.
+_API_TIMEOUT_S: Final = 2.0
+
+# Who only wants to know who is there waits for less: a process whose turn of resends takes seconds is taken
+# for stuck, and without a broker orders are accepted all the same.
+_LOOK_TIMEOUT_S: Final = 1.0
 
 _BROKER_UNAVAILABLE: Final = (nats.errors.Error, TimeoutError, OSError)
 
@@ -317,12 +323,20 @@ class Bus:
     async def backlog(self, consumer: str) -> int | None:
         """Return how many events wait for a consumer at the broker; None if nobody is there to take them."""
         try:
-            known = await self._client.jetstream(timeout=_API_TIMEOUT_S).consumer_info(STREAM, consumer)
+            known = await self._client.jetstream(timeout=_LOOK_TIMEOUT_S).consumer_info(STREAM, consumer)
         except _BROKER_UNAVAILABLE:
             return None
         last = known.delivered.last_active if known.delivered else None
         is_there = known.num_waiting or (last is not None and last > datetime.now(UTC) - _RECENTLY)
         return known.num_pending or 0 if is_there else None
+
+    async def takes_events(self) -> bool:
+        """Return whether what is sent now is kept: not while the stream is gone, or has no leader yet."""
+        try:
+            await self._client.jetstream(timeout=_LOOK_TIMEOUT_S).stream_info(STREAM)
+        except _BROKER_UNAVAILABLE:
+            return False
+        return True
 
     async def publish(self, envelope: Envelope) -> None:
         """Send one event, without waiting for an answer. A failure is logged; the outbox resends."""
