@@ -157,6 +157,10 @@ class Bus:
         """Return how many events wait for a consumer at the broker; None if nobody is there to take them."""
         return await self._stream.backlog(consumer)
 
+    async def takes_events(self) -> bool:
+        """Return whether what is sent now is kept: not while the stream is gone, or has no leader yet."""
+        return await self._stream.takes_events()
+
     async def _on_reconnect(self) -> None:
         log.info("bus.reconnected", server=str(self._client.connected_url))
         self.pulse.rest()

@@ -299,6 +299,8 @@ class Outbox:
         async with self._database.connection() as connection:
             cursor = await connection.execute(_OWED_SQL, (self._everyone,))
             owed = [row[0] for row in await cursor.fetchall()]
+        if owed and not await self._bus.takes_events():
+            return 0  # It would be lost, and the pause after it is longer.
         backlogs = await asyncio.gather(*(self._bus.backlog(consumer) for consumer in owed))
         absent = frozenset(c for c, backlog in zip(owed, backlogs, strict=True) if backlog is None)
         if absent != self._absent:

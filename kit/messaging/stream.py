@@ -53,7 +53,13 @@ _LOOK_BACK: Final = timedelta(seconds=10)
 # Whoever was handed something within this time is there, though it may be too busy to ask for more.
 _RECENTLY: Final = timedelta(seconds=3)
 
-_API_TIMEOUT_S: Final = 5.0
+# A cluster that has lost a leader does not answer what that one was asked: whoever waits long for it hears
+# that much later of the next leader. Whatever is asked may be asked again.
+_API_TIMEOUT_S: Final = 2.0
+
+# Who only wants to know who is there waits for less: a process whose turn of resends takes seconds is taken
+# for stuck, and without a broker orders are accepted all the same.
+_LOOK_TIMEOUT_S: Final = 1.0
 
 BROKER_UNAVAILABLE: Final = (nats.errors.Error, TimeoutError, OSError)
 
@@ -167,22 +173,30 @@ class Stream:
     async def backlog(self, consumer: str) -> int | None:
         """Return how many events wait for a consumer at the broker; None if nobody is there to take them."""
         try:
-            known = await self._ask(f"CONSUMER.INFO.{STREAM}.{consumer}")
+            known = await self._ask(f"CONSUMER.INFO.{STREAM}.{consumer}", timeout_s=_LOOK_TIMEOUT_S)
         except BROKER_UNAVAILABLE:
             return None
         last = known["delivered"].get("last_active")
         recently = last is not None and _instant(known["ts"]) - _instant(last) < _RECENTLY
         return int(known["num_pending"]) if known["num_waiting"] or recently else None
 
+    async def takes_events(self) -> bool:
+        """Return whether what is sent now is kept: not while the stream is gone, or has no leader yet."""
+        try:
+            await self._ask(f"STREAM.INFO.{STREAM}", timeout_s=_LOOK_TIMEOUT_S)
+        except BROKER_UNAVAILABLE:
+            return False
+        return True
+
     async def _now(self) -> datetime:
         return _instant((await self._ask(f"STREAM.INFO.{STREAM}"))["ts"])
 
-    async def _ask(self, what: str) -> dict[str, Any]:
+    async def _ask(self, what: str, *, timeout_s: float = _API_TIMEOUT_S) -> dict[str, Any]:
         """Return the broker's answer as it is: nats-py keeps to itself at what time of the broker's that was.
 
         Times of the broker are compared with its own clock only; that of this process may be another.
         """
-        message = await self._client().request(f"$JS.API.{what}", timeout=_API_TIMEOUT_S)
+        message = await self._client().request(f"$JS.API.{what}", timeout=timeout_s)
         answer: dict[str, Any] = json.loads(message.data)
         if "error" in answer:
             raise nats.js.errors.APIError.from_error(answer["error"])

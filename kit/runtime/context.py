@@ -165,15 +165,21 @@ class Runtime:
     def every(self, schedule: Schedule, run: Callable[[], Awaitable[object]]) -> None:
         """Run `run` again and again with a pause; a failure is logged and does not stop it."""
 
+        pause_s = schedule.every_s
+
         async def repeat() -> None:
+            nonlocal pause_s
             pulse = self.pulses[schedule.name]
             pulse.expect()
             while True:
-                await asyncio.sleep(schedule.every_s)
+                await asyncio.sleep(pause_s)
+                pause_s = schedule.every_s
                 try:
                     await run()
                 except STORE_UNAVAILABLE:
                     pulse.waits_for("its store")
+                    # It stays due: with a pause of minutes, the process would not serve for as long.
+                    pause_s = 0.0
                     raise
                 except Exception as error:
                     # It moves and fails: told, but taking all other work away mends nothing.

@@ -25,8 +25,10 @@ STATEMENT_TIMEOUT_S: Final = 3.0
 # How much later than the server's own time-out an answer may come: a busy network, a busy event loop.
 GRACE_S: Final = 0.5
 
-# A handler that holds a transaction longer than this is stuck; Postgres ends it.
-IDLE_IN_TRANSACTION_S: Final = 10.0
+# Postgres ends a transaction in which nothing is asked of it for so long: a step that is stuck, or whose
+# connection was lost. Less than the time after which we give up a connection and repeat the step, which would
+# otherwise wait for its own locks, be ended for that, and look like the one that is wrong.
+IDLE_IN_TRANSACTION_S: Final = 3.0
 
 # What each role of a service is given by whoever makes it (`ALTER ROLE … IN DATABASE … SET …`). It is no
 # parameter of a connection, because PgBouncer takes none and gives a session to many in turn.

@@ -11,6 +11,7 @@ from runner.testing import System, running_system
 from tests.support.ports import system_settings
 from tests.support.proof import must_be_proven
 from tests.support.shop import Shop, open_shop
+from tests.support.stores import Stores
 
 # As much of each log as says what happened to a process lately.
 _LAST_LINES: Final = 8
@@ -43,6 +44,14 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     data_dir = tmp_path_factory.mktemp("hurt-system") / "data"
     with system_settings(data_dir) as settings, running_system(settings) as system:
         yield system
+
+
+@pytest.fixture(scope="module")
+def module_stores() -> Iterator[Stores]:
+    """For stores that a module has to itself, and its system uses in place of its own."""
+    stores = Stores()
+    yield stores
+    stores.close()
 
 
 @pytest.fixture(scope="module", autouse=True)

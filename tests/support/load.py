@@ -7,9 +7,10 @@ import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from tests.support.shop import END_DEADLINE_S, Answer, Json, Order, Shop
@@ -65,12 +66,14 @@ class Load:
 
     Attributes:
         expected: by id of an accepted order, how it has to end, as (status, reason).
+        accepted_at: by id of an accepted order, when it was answered 202, in seconds of the epoch.
         answers: how often each HTTP status came; 0 is a broken connection.
     """
 
     shop: Shop
     sku: str
     expected: dict[str, tuple[str, str]] = field(default_factory=dict)
+    accepted_at: dict[str, float] = field(default_factory=dict)
     answers: Counter[int] = field(default_factory=Counter)
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MOST_WAITING))
 
@@ -81,6 +84,7 @@ class Load:
         async with self._places:
             order = await insists(self.shop, cart, uuid.uuid4().hex, self.answers)
         assert order.id not in self.expected, "two keys, one order"
+        self.accepted_at[order.id] = time.time()
         self.expected[order.id] = ("FAILED", "card_declined") if declined else ("COMPLETED", "")
 
     async def goes_on(self, *, orders: int = 1) -> None:
@@ -90,6 +94,29 @@ class Load:
             lambda: len(self.expected) >= enough,
             f"{orders} more checkouts are accepted",
             deadline_s=_ACCEPT_DEADLINE_S,
+        )
+
+    async def is_served(self) -> None:
+        """Returns once a checkout that is accepted from now on has ended."""
+        known = len(self.expected)
+        await self.goes_on()
+        body = {"id": list(self.expected)[known], "customer_id": self.shop.buyer("ada")}
+        await self.shop.waits_until_ended(Order(body))
+
+    async def told_since(self, hurt_at: float) -> str:
+        """How a load that has ended went on after `hurt_at`, in seconds of the epoch; for people."""
+        ended_at = await self.shop.ended_at(self.expected)
+        accepted = sorted(self.accepted_at.values())
+        ended = sorted(each for each in ended_at.values() if each <= accepted[-1])
+        first_202 = min(at for at in self.accepted_at.values() if at > hurt_at)
+        first_end = min(ended_at[each] for each, at in self.accepted_at.items() if at > hurt_at)
+        waits = (ended_at[each] - at for each, at in self.accepted_at.items())
+        return (
+            f"first 202 after {first_202 - hurt_at:.1f} s,"
+            f" first end of an order that came later after {first_end - hurt_at:.1f} s;"
+            f" nobody was accepted for {_longest_pause(accepted):.1f} s and nothing ended for"
+            f" {_longest_pause(ended):.1f} s at most; one order took {max(waits):.1f} s; answers"
+            f" {dict(self.answers)}"
         )
 
     async def ends_as_it_should(self, *, deadline_s: float = END_DEADLINE_S) -> None:
@@ -104,6 +131,10 @@ class Load:
             return (stock["reserved"], stock["sold"]) == (0, sold)
 
         await eventually(is_settled, f"{sold} units are sold and none is held", deadline_s=deadline_s)
+
+
+def _longest_pause(moments: Sequence[float]) -> float:
+    return max((after - before for before, after in pairwise(moments)), default=0.0)
 
 
 @asynccontextmanager

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import nats
 import nats.errors
 import nats.js.errors
+from nats.js.api import ClusterInfo
 
 from kit.messaging.stream import STREAM
 from tests.support.stores import Nats, Stores, free_port
@@ -72,25 +74,39 @@ class NatsCluster:
 
     async def leader(self) -> Nats:
         """Return the node that leads the stream of events."""
-        name = ""
+        found = await self._until(lambda each: bool(each.leader), "the stream has a leader")
+        return self.nodes[int(str(found.leader).removeprefix("n"))]
 
-        async def known() -> bool:
-            nonlocal name
+    async def is_whole(self) -> None:
+        """Return when every node has all of the stream of events."""
+
+        def all_are_current(found: ClusterInfo) -> bool:
+            followers = [each for each in found.replicas or [] if each.current and not each.offline]
+            return bool(found.leader) and len(followers) == NODES - 1
+
+        await self._until(all_are_current, "each node has the whole stream")
+
+    async def _until(self, condition: Callable[[ClusterInfo], bool], what: str) -> ClusterInfo:
+        """Return what the cluster says of the stream of events, once `condition` holds of it."""
+        found: ClusterInfo | None = None
+
+        async def holds() -> bool:
+            nonlocal found
             try:
                 client = await nats.connect(self.url.split(","), connect_timeout=1)
             except (nats.errors.Error, OSError):
                 return False
             try:
-                info = await client.jetstream(timeout=1).stream_info(STREAM)
+                found = (await client.jetstream(timeout=1).stream_info(STREAM)).cluster
             except (nats.errors.Error, TimeoutError):
                 return False
             finally:
                 await client.close()
-            name = (info.cluster and info.cluster.leader) or ""
-            return name != ""
+            return found is not None and condition(found)
 
-        await eventually(known, "the stream has a leader", deadline_s=60)
-        return self.nodes[int(name.removeprefix("n"))]
+        await eventually(holds, what, deadline_s=60, seen=lambda: f"but {found}")
+        assert found is not None
+        return found
 
     def _node(self, index: int) -> type[Nats]:
         routes = self._routes

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from threading import Thread
 from urllib.parse import urlsplit, urlunsplit
 
 _CHUNK_BYTES = 64 * 1024
@@ -125,3 +126,54 @@ async def proxy_to(url: str) -> AsyncIterator[Proxy]:
     finally:
         server.close()
         await proxy.close()
+
+
+class Line:
+    """A proxy that runs beside the tests, for programs that live longer than the event loop of one of them.
+
+    Attributes:
+        port: where it listens, on this machine.
+    """
+
+    def __init__(self, proxy: Proxy, loop: asyncio.AbstractEventLoop) -> None:
+        self._proxy = proxy
+        self._loop = loop
+        self.port = proxy.port
+
+    def url(self, url: str) -> str:
+        """Return an address of the server as one that leads through here."""
+        return self._proxy.url(url)
+
+    def swallow(self) -> None:
+        """Let nothing through any more."""
+        self._do(self._proxy.swallow)
+
+    def flow(self) -> None:
+        """Let everything through again."""
+        self._do(self._proxy.flow)
+
+    def lose(self) -> None:
+        """Let nothing through on the connections there are, ever; new ones work."""
+        self._do(self._proxy.lose)
+
+    def _do(self, what: Callable[[], None]) -> None:
+        async def done() -> None:
+            what()
+
+        asyncio.run_coroutine_threadsafe(done(), self._loop).result()
+
+
+@contextmanager
+def line_to(url: str) -> Iterator[Line]:
+    """Yield a proxy to the server that an address names, on an event loop and a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever, name="proxy", daemon=True)
+    thread.start()
+    opened = proxy_to(url)
+    try:
+        yield Line(asyncio.run_coroutine_threadsafe(opened.__aenter__(), loop).result(), loop)
+    finally:
+        asyncio.run_coroutine_threadsafe(opened.__aexit__(None, None, None), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

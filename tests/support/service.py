@@ -46,6 +46,7 @@ class RecordingBus(Bus):
         published: envelopes in the order they were sent, resends included.
         confirmed: (consumer, where to, event ids) of each confirmation.
         down: while true, whatever is published is lost, as if the broker were away.
+        has_stream: while false, it says that it keeps nothing of what is published.
         backlogs: of consumers that are behind, or None for one that is not there; all others wait for events.
     """
 
@@ -54,6 +55,7 @@ class RecordingBus(Bus):
         self.published: list[Envelope] = []
         self.confirmed: list[tuple[str, str, list[str]]] = []
         self.down = False
+        self.has_stream = True
         self.backlogs: dict[str, int | None] = {}
 
     async def open(self) -> None:
@@ -70,6 +72,10 @@ class RecordingBus(Bus):
     async def confirm(self, consumer: str, confirm_to: str, event_ids: Sequence[str]) -> None:
         """Remember the confirmation."""
         self.confirmed.append((consumer, confirm_to, list(event_ids)))
+
+    async def takes_events(self) -> bool:
+        """Return what the test says."""
+        return self.has_stream
 
     async def backlog(self, consumer: str) -> int | None:
         """Return what the test says."""

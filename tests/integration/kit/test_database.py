@@ -118,6 +118,25 @@ async def test_one_connection_without_an_answer_speaks_for_all_of_them(
         assert network.accepted > before
 
 
+async def test_a_step_that_lost_its_connection_for_good_is_not_in_the_way_of_its_repetition(
+    address: ServiceDatabase, network: Proxy
+) -> None:
+    """What waits for the locks of a transaction that nobody ends is taken for wrong itself."""
+
+    async def locks(connection: Connection) -> None:
+        await connection.execute("SELECT pg_advisory_xact_lock(1)")
+
+    async def loses_its_connection(connection: Connection) -> None:
+        await locks(connection)
+        network.lose()
+        await ask(connection)
+
+    async with opened(network.url(address.url)) as database:
+        with pytest.raises(STORE_UNAVAILABLE):
+            await database.transact(loses_its_connection)
+        await database.transact(locks)
+
+
 async def _sleep(connection: Connection) -> None:
     await connection.execute("SELECT pg_sleep(0.1)")
 

@@ -185,6 +185,15 @@ async def test_nothing_is_sent_again_to_one_that_is_not_there_until_it_is_back(r
     }
 
 
+async def test_while_the_broker_keeps_nothing_no_send_is_wasted(runtime: Runtime) -> None:
+    await emit(runtime, "ord_1")
+    await execute(runtime, MAKE_DUE)
+    recorded(runtime).has_stream = False
+    assert await runtime.outbox.resend_due() == 0
+    recorded(runtime).has_stream = True
+    assert await runtime.outbox.resend_due() == 1, "it did not wait for the next pause"
+
+
 async def test_one_that_is_behind_gets_only_the_oldest_again(runtime: Runtime) -> None:
     recorded(runtime).backlogs["notification_svc"] = 30_000
     oldest = await emit(runtime, *[f"ord_{n}" for n in range(20)])

@@ -204,6 +204,33 @@ async def test_a_sweep_that_waits_for_its_store_stands_still_and_one_that_fails_
     await runtime.close()
 
 
+async def test_what_was_due_while_the_store_was_away_does_not_wait_for_its_next_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or the process would say for ten minutes that it waits for a store that is back."""
+    runtime = RecordingRuntime("order_svc", "postgresql://nowhere.invalid/x", emits=[])
+    sleep, slept, done = asyncio.sleep, 0.0, asyncio.Event()
+    tries = iter([psycopg.OperationalError("gone"), psycopg.OperationalError("gone")])
+
+    async def at_once(delay_s: float) -> None:
+        nonlocal slept
+        slept += 0.0 if done.is_set() else delay_s
+        await sleep(0)
+
+    async def turn() -> None:
+        if error := next(tries, None):
+            raise error
+        done.set()
+
+    runtime.every(Schedule("seldom", every_s=600.0), turn)
+    monkeypatch.setattr(asyncio, "sleep", at_once)
+    runtime.start()
+    await done.wait()
+    assert 600 <= slept < 700
+    monkeypatch.undo()
+    await runtime.close()
+
+
 class SilentBus:
     """A bus on which nothing comes, as if the broker were away."""
 
