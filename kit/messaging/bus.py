@@ -30,6 +30,9 @@ _PINGS_OUTSTANDING: Final = 2
 # What was sent and not taken notice of for so long will not be: the connection is closed, whatever it holds.
 _UNHEARD_S: Final = 3.0
 
+# A client that has ended for good is noticed after so long.
+_WATCH_S: Final = 1.0
+
 # Somebody who has to see it must not be told four times a second.
 _STREAM_PAUSE_S: Final = 1.0
 
@@ -59,6 +62,7 @@ class Bus:
         self._pulls: list[Pull] = []
         self._listeners: list[Callable[[Msg], Awaitable[None]]] = []
         self._renewal: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
         self._is_open = False
         self._closing = False
         self.pulse = Pulse()
@@ -74,6 +78,7 @@ class Bus:
         """
         await self._connect(self._client)
         self._is_open = True
+        self._watcher = asyncio.create_task(self._watch())
         await self._until_stream_is_there()
 
     async def _connect(self, client: Client) -> None:
@@ -89,7 +94,6 @@ class Bus:
             pending_size=8 << 20,
             flush_timeout=_PING_S,
             reconnected_cb=self._on_reconnect,
-            closed_cb=self._on_closed,
             error_cb=self._on_error,
             allow_reconnect=True,
         )
@@ -99,8 +103,9 @@ class Bus:
     async def close(self) -> None:
         """Flush what was published and disconnect."""
         self._closing = True
-        for task in [*self._background, *([self._renewal] if self._renewal else [])]:
-            task.cancel()
+        for task in (*self._background, self._renewal, self._watcher):
+            if task is not None:
+                task.cancel()
         try:
             await asyncio.wait_for(self._client.drain(), timeout=5.0)
         except (TimeoutError, nats.errors.Error):
@@ -180,10 +185,13 @@ class Bus:
         for pull in self._pulls:
             pull.restart()
 
-    async def _on_closed(self) -> None:
-        if not self._closing:
-            log.error("bus.closed", error=repr(self._client.last_error))
-            self._shut_out(self._client.last_error)
+    async def _watch(self) -> None:
+        """Notice that the client has ended for good. It may do so without a word, if its last flush fails."""
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            if self._client.is_closed and (self._renewal is None or self._renewal.done()):
+                log.error("bus.closed", error=repr(self._client.last_error))
+                self._shut_out(self._client.last_error)
 
     def _shut_out(self, error: Exception | None) -> None:
         """Say that NATS does not let us in, and go on knocking with a connection of its own.
