@@ -2,8 +2,8 @@
 
 A few statements a table make them, ten thousand orders at a time, so half a million are a matter of minutes.
 Ids have the time in them that they say, so that partitions and pages hold what they would hold; all contexts
-say the same of an order, so that the proof agrees; what retention lets go of by then is not made. For databases
-of one's own only: it writes as the owner of the tables, past everything that the services promise.
+say the same of an order, so that the proof agrees; what retention lets go of by then is not made. For
+databases of one's own only: it writes as the owner of the tables, past all that the services promise.
 """
 
 from __future__ import annotations
@@ -43,12 +43,15 @@ _SEAL_DEADLINE_S: Final = 300.0
 _MADE: Final = """
 WITH made AS MATERIALIZED (
     SELECT n, at, id_at('', at) || lpad(upper(to_hex(n)), 16, '0') AS rest,
-        n %% %(failed_each)s = 0 AS failed, n %% nullif(%(waiting_each)s, 0) IS NOT DISTINCT FROM 1 AS waiting,
+        n %% %(failed_each)s = 0 AS failed,
+        n %% nullif(%(waiting_each)s, 0) IS NOT DISTINCT FROM 1 AS waiting,
         (%(merchants)s::text[])[1 + n %% cardinality(%(merchants)s::text[])] AS merchant,
         'cus_' || n %% %(customers)s AS customer,
         '00-' || md5(n::text) || '-' || left(md5(n::text), 16) || '-01' AS traceparent
     FROM generate_series(%(begin)s::bigint, %(end)s::bigint - 1) AS n,
-    LATERAL (SELECT to_timestamp((%(since_ms)s + (n - %(first)s) * %(length_ms)s / %(orders)s) / 1000.0) AS at)
+    LATERAL (
+        SELECT to_timestamp((%(since_ms)s + (n - %(first)s) * %(length_ms)s / %(orders)s) / 1000.0) AS at
+    )
 )
 """
 
@@ -102,7 +105,8 @@ _KEYS: Final[LiteralString] = (
     + """
 INSERT INTO idempotency_keys (principal, method, key, fingerprint, response, created_at, expires_at)
 SELECT 'buyer/' || customer, '/florin.order.v1.OrderService/PlaceOrder', 'key' || rest,
-    sha256(convert_to(n::text, 'UTF8')), convert_to(repeat(md5(n::text), 12), 'UTF8'), at, at + interval '1 day'
+    sha256(convert_to(n::text, 'UTF8')), convert_to(repeat(md5(n::text), 12), 'UTF8'), at,
+    at + interval '1 day'
 FROM made WHERE at > %(key_since)s
 """
 )
@@ -131,7 +135,8 @@ _STOCK: Final[LiteralString] = (
     FROM made CROSS JOIN (VALUES ('mug', 1), ('tee-m', 2)) AS line (sku, quantity) GROUP BY merchant, sku
 ), products AS (
     INSERT INTO products (merchant_id, sku, name, unit_amount, currency, on_hand, reserved, sold, received)
-    SELECT merchant, sku, sku, CASE sku WHEN 'mug' THEN 1500 ELSE 2000 END, 'EUR', held, held, sold, held + sold
+    SELECT merchant, sku, sku, CASE sku WHEN 'mug' THEN 1500 ELSE 2000 END, 'EUR', held, held, sold,
+        held + sold
     FROM moved
     ON CONFLICT (merchant_id, sku) DO UPDATE SET
         on_hand = products.on_hand + excluded.on_hand, reserved = products.reserved + excluded.reserved,
@@ -151,7 +156,8 @@ _PAYMENTS: Final[LiteralString] = (
     SELECT 'pay' || rest, 'CHARGE', 1, 1, %(total)s, 'stripe',
         CASE WHEN waiting THEN 'OPEN' WHEN failed THEN 'ENDED' ELSE 'DONE' END, 'pi' || rest,
         CASE WHEN failed AND NOT waiting THEN 'card_declined' ELSE '' END,
-        CASE WHEN waiting THEN 'redirect_to_url' ELSE '' END, CASE WHEN waiting THEN at + interval '1 hour' END, at
+        CASE WHEN waiting THEN 'redirect_to_url' ELSE '' END,
+        CASE WHEN waiting THEN at + interval '1 hour' END, at
     FROM made
 )
 INSERT INTO payments (id, order_id, merchant_id, customer_id, status, amount, amount_captured, fee_amount,
@@ -226,8 +232,8 @@ _BOOKS: Final[LiteralString] = (
     FROM made WHERE NOT (waiting OR failed)
 ), moved AS (
     INSERT INTO balance_headers (account_id, posted)
-    SELECT accounts.id, sum(amount) FROM line JOIN accounts USING (code) JOIN chart ON chart.kind = accounts.kind
-    WHERE chart.constrained GROUP BY accounts.id
+    SELECT accounts.id, sum(amount) FROM line JOIN chart USING (kind) JOIN accounts USING (code)
+    WHERE constrained GROUP BY accounts.id
     ON CONFLICT (account_id) DO UPDATE SET
         posted = balance_headers.posted + excluded.posted, version = balance_headers.version + 1
 )
@@ -339,6 +345,9 @@ def make(owner_url: str, weeks: Weeks, *, on_made: Callable[[int], None] = lambd
         )
         # What is lost with the machine is made again.
         connection.execute("SET synchronous_commit = off")
+        # What a statement adds is little beside what is there, which the planner is not told before the end.
+        connection.execute("SET enable_hashjoin = off")
+        connection.execute("SET enable_mergejoin = off")
         connection.execute(_PARTITIONS, values)
         for table, context in _MADE_WITH.items():
             if connection.execute("SELECT to_regclass(%s)", (table,)).fetchone() == (None,):

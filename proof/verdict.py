@@ -33,8 +33,8 @@ class Check:
     """The verdict on one promise.
 
     Attributes:
-        ms: how long the look took, its second one included. Checks look at the same time, so they add up to more
-            than the proof.
+        ms: how long the look took, its second one included. Checks look at the same time, so they add up to
+            more than the proof.
     """
 
     name: str
