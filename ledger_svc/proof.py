@@ -27,9 +27,9 @@ WHERE e.total <> 0 OR j.id IS NULL
 """
 EMPTY_JOURNALS: Final = """
 SELECT j.id FROM journals j
-WHERE j.txid >= %(since)s::text::xid8 AND j.txid < %(until)s::text::xid8 AND j.id NOT IN (
-    SELECT e.journal_id FROM entries e
-    WHERE e.txid >= %(since)s::text::xid8 AND e.txid < %(until)s::text::xid8)
+WHERE j.txid >= %(since)s::text::xid8 AND j.txid < %(until)s::text::xid8 AND NOT EXISTS (
+    SELECT FROM entries e
+    WHERE e.journal_id = j.id AND e.txid >= %(since)s::text::xid8 AND e.txid < %(until)s::text::xid8)
 """
 # Accounts that have entries and do not exist.
 MISSING_ACCOUNTS: Final = """
@@ -238,11 +238,12 @@ FROM journals
 """
 JOURNALS_BY_ID: Final = _JOURNALS + "WHERE id = ANY(%(ids)s)"
 # A page of those that were written before `before` and not before `since`, newest first; after `after` in it.
+# By the column and not by what is selected under its name, which no index knows.
 JOURNALS_BEFORE: Final = (
     _JOURNALS
     + """
 WHERE txid >= %(since)s::text::xid8 AND (txid, id) < (%(before)s::text::xid8, %(after)s)
-ORDER BY txid DESC, id DESC LIMIT %(page)s
+ORDER BY journals.txid DESC, journals.id DESC LIMIT %(page)s
 """
 )
 # Of the journals `ids`, written by the transactions `txids`: by account, what stands there.

@@ -14,8 +14,9 @@ import pytest
 
 from bench.history import MadeAccount
 from bench.made_rows import Weeks, make
+from ledger_svc.proof import JOURNALS_BEFORE
 from proof import CHECKS, Audit, agreement, books
-from proof.audit import Row
+from proof.audit import BOOKS, Row
 from proof.checks import prove
 from proof.memory import Memory
 from roster import ROSTER
@@ -134,3 +135,18 @@ async def test_each_check_reads_what_is_new_and_not_what_has_been(
         if after > 1.2 * before + _SOME_ROWS
     }
     assert not dearer, told
+
+
+async def test_a_page_of_journals_is_found_and_not_sorted_out_of_all(
+    service_database: Callable[[str], ServiceDatabase],
+) -> None:
+    books_only = service_database("ledger_svc")
+    now = datetime.now(UTC)
+    weeks = _weeks(_FEW, days=60, until=now, first=1)
+    make(books_only.owner_url, weeks)
+    audit = CountingAudit(database_url=lambda _: books_only.superuser_url, psp=MadeAccount(weeks))
+    page = {"since": 0, "before": 2**62, "after": "", "page": _NEW}
+    assert len(await audit.rows(BOOKS, JOURNALS_BEFORE, page)) == _NEW
+    await audit.close()
+    # A transaction or two, of 250 journals each.
+    assert audit.read.total() < _FEW / 2
