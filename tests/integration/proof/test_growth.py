@@ -31,7 +31,7 @@ _NO_ROWS: Final = frozenset(
 )
 
 _FEW: Final = 1_200
-_MANY: Final = 12_000
+_MANY: Final = 8_000
 # Little beside both: of a good part of a table a planner rightly reads all.
 _NEW: Final = 20
 
