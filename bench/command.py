@@ -10,6 +10,7 @@ import typer
 
 from bench import plan, progress, run
 from bench.carts import Mix
+from bench.history import History
 from bench.plan import Plan
 from bench.progress import Bars
 from bench.report import as_json
@@ -67,6 +68,17 @@ def bench(
         bool,
         typer.Option("--overload", help="At the end, offer 1.5, 2 and 3 times the best rate that was found."),
     ] = False,
+    history_days: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=90,
+            help="Days of orders that the fresh system has behind it, made before the load; 0 for none.",
+        ),
+    ] = 0,
+    history_orders: Annotated[
+        int, typer.Option(min=1_000, help="How many orders these days had; ten thousand take some seconds.")
+    ] = plan.DEFAULT_HISTORY_ORDERS,
     attach: Annotated[
         bool, typer.Option("--attach", help="Load the system that runs, instead of a fresh one.")
     ] = False,
@@ -76,6 +88,8 @@ def bench(
     """Load the whole system at a fixed rate, audit every promise it made, and print the numbers."""
     if attach and replicas > 1:
         raise typer.BadParameter("a system that runs keeps the replicas it has", param_hint="--replicas")
+    if attach and history_days:
+        raise typer.BadParameter("a system that runs keeps the orders it has", param_hint="--history-days")
     wanted = Plan(
         mix=Mix(products=products, hot_share=hot_share, declined_share=declined_share),
         rate_per_s=rate_per_s,
@@ -89,6 +103,7 @@ def bench(
         trace_sample_ratio=trace_sample_ratio,
         replicas=replicas,
         overload=overload,
+        history=History(days=history_days, orders=history_orders) if history_days else None,
     )
     with progress.bars() as bars, _system(wanted, bars, attach=attach, keep=keep) as system:
         report = run.run(system, wanted, bars)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.carts import Mix
+from bench.history import History
 from bench.window import Window
 
 # What the project promises on a two-core machine.
@@ -14,6 +15,9 @@ DEFAULT_RATE_PER_S: Final = 200.0
 DEFAULT_DURATION_S: Final = 60.0
 # Connections, statement plans and caches are warm after some seconds.
 DEFAULT_WARMUP_S: Final = 10.0
+
+# A small shop's two months: the tables no longer fit into Postgres' own memory.
+DEFAULT_HISTORY_ORDERS: Final = 500_000
 
 # Of a system that is offered too much, the first seconds fill its queues.
 _OVERLOAD_WARMUP_S: Final = 5.0
@@ -41,6 +45,8 @@ class Plan:
     replicas: int = 1
     # Whether to offer more than the best rate at the end.
     overload: bool = False
+    # What the fresh system has behind it when the load begins.
+    history: History | None = None
 
     @property
     def steady(self) -> Window:

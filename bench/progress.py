@@ -25,6 +25,10 @@ class Bars:
         if not self._progress.console.is_terminal:
             self._progress.console.print(title)
 
+    def share(self, done: float) -> None:
+        """How much of the present part is done, where time does not tell it."""
+        self._progress.update(self._task, total=1.0, completed=done, text=f"{done:.0%}")
+
     def detail(self, text: str) -> None:
         """Something about the present part."""
         self._progress.update(self._task, text=text)
@@ -50,9 +54,10 @@ def bars() -> Iterator[Bars]:
 
 
 class _TimeBar(ProgressColumn):
-    """How much of the expected time has passed; needs nobody to move it."""
+    """How much is done, or else how much of the expected time has passed, which needs nobody to move it."""
 
     def render(self, task: Task) -> ProgressBar:
         if task.total is None:
             return ProgressBar(total=None, width=30, pulse=True, animation_time=task.get_time())
-        return ProgressBar(total=task.total, completed=min(task.elapsed or 0.0, task.total), width=30)
+        done = task.completed or task.elapsed or 0.0
+        return ProgressBar(total=task.total, completed=min(done, task.total), width=30)

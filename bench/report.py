@@ -38,6 +38,8 @@ class Report:
     speeds: list[Speed]
     # What `florin prove` said after the last window; None if it came to no verdict.
     proof: Proof | None
+    # The same of what the system had behind it before the load; None if that was nothing.
+    proof_of_history: Proof | None = None
 
     @property
     def proof_ok(self) -> bool:
@@ -133,6 +135,9 @@ def as_json(report: Report) -> dict[str, Any]:
         "overload": [asdict(each) for each in report.overloads],
         "plan": asdict(report.plan),
         "proof": proof_as_json(report.proof),
+        "proof_of_history": (
+            None if report.proof_of_history is None else proof_as_json(report.proof_of_history)
+        ),
     }
 
 

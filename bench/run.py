@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from bench import machine, overload, pgbench, shop
+from bench import history, machine, overload, pgbench, shop
 from bench.machine import Speed
 from bench.measure import Measured, assign, measure
 from bench.orders import OrderDatabase
@@ -21,7 +22,7 @@ from bench.system import System
 from bench.window import Window
 from proof import Proof, prove
 from runner import interpreter
-from runner.access.audit import audit_of
+from runner.access.audit import audit_of, memory_of
 
 
 def run(system: System, plan: Plan, bars: Bars) -> Report:
@@ -29,6 +30,7 @@ def run(system: System, plan: Plan, bars: Bars) -> Report:
     with ExitStack() as stack:
         orders = OrderDatabase(system.settings)
         stack.callback(orders.close)
+        proof_of_history = _history(system, plan, bars)
         if plan.pgbench_s > 0:
             bars.phase("pgbench: make its database")
             stack.enter_context(pgbench.database(system.settings, system.secrets))
@@ -55,7 +57,26 @@ def run(system: System, plan: Plan, bars: Bars) -> Report:
         interpreter=interpreter.running(),
         speeds=speeds,
         proof=proof,
+        proof_of_history=proof_of_history,
     )
+
+
+def _history(system: System, plan: Plan, bars: Bars) -> Proof | None:
+    """Fill the system with what it is to have behind it; return the proof of that."""
+    if plan.history is None:
+        return None
+    made = f"{plan.history.orders:,} orders of {plan.history.days} days"
+    started = time.monotonic()
+    bars.phase(f"Make {made}")
+    weeks = history.fill(system, plan.history, on_made=bars.share)
+    bars.finding(f"{made} made in {time.monotonic() - started:.0f} s")
+    bars.phase("Prove them once")
+    started = time.monotonic()
+    proof = history.check(
+        system, weeks, on_verdict=lambda check: bars.detail(f"{check.name}: {check.ms / 1000:.1f} s")
+    )
+    bars.finding(f"proven in {time.monotonic() - started:.0f} s; what comes now is what is new")
+    return proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +165,7 @@ def _prove(system: System) -> Proof | None:
 
     async def look() -> Proof:
         async with asyncio.timeout(PROOF_DEADLINE_S):
-            return await prove(audit_of(system.settings))
+            return await prove(audit_of(system.settings), memory_of(system.settings))
 
     try:
         return asyncio.run(look())

@@ -76,8 +76,15 @@ SELECT id, order_id, status, created_at < now() - make_interval(secs => %(young_
 FROM reservations WHERE id > %(after)s ORDER BY id LIMIT %(page)s
 """
 
-# Orders whose stock is held for longer than `held_s`.
+# Orders whose stock is held for longer than `held_s`, by reservations after `after` or among `ids`.
 OLD_HOLDS: Final = """
-SELECT order_id FROM reservations
-WHERE status = 'HELD' AND created_at < now() - make_interval(secs => %(held_s)s)
+SELECT order_id FROM reservations WHERE (id > %(after)s OR id = ANY(%(ids)s))
+    AND status = 'HELD' AND created_at < now() - make_interval(secs => %(held_s)s)
+"""
+# Of the same, the last that is so old that none before it is to come, and those up to it that hold. What is
+# sold or given back holds nothing again.
+HOLDS_REACHED: Final = """
+SELECT max(id), coalesce(array_agg(id) FILTER (WHERE status = 'HELD'), '{}')
+FROM reservations WHERE (id > %(after)s OR id = ANY(%(ids)s))
+    AND created_at < now() - make_interval(secs => %(young_s)s)
 """

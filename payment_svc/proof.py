@@ -63,29 +63,40 @@ SET_ASIDE: Final = """
 SELECT count(*) FROM webhooks WHERE outcome = 'unknown_payment' OR starts_with(outcome, 'contradicts')
 """
 
-# Payments that break refunded <= captured <= authorised, whose parts are more than the whole, or of which
-# another amount is captured than their charges have taken.
+# Of payments after `after`, payments that break refunded <= captured <= authorised, whose parts are more
+# than the whole, or of which another amount is captured than their charges have taken.
 BROKEN_CAPS: Final = """
 SELECT id, amount, amount_captured, amount_refunded, fee_amount + tax_amount FROM payments p
-    LEFT JOIN (SELECT payment_id, sum(amount) AS taken FROM attempts WHERE kind = 'CHARGE' AND state = 'DONE'
-               GROUP BY payment_id) a ON a.payment_id = p.id
-WHERE NOT (0 <= amount_refunded AND amount_refunded <= amount_captured AND amount_captured <= amount
+    CROSS JOIN LATERAL (SELECT coalesce(sum(amount), 0) AS taken FROM attempts
+        WHERE payment_id = p.id AND kind = 'CHARGE' AND state = 'DONE') AS a
+WHERE id > %(after)s AND NOT (0 <= amount_refunded
+    AND amount_refunded <= amount_captured AND amount_captured <= amount
     AND fee_amount >= 0 AND tax_amount >= 0 AND fee_amount + tax_amount <= amount
-    AND amount_captured = coalesce(taken, 0))
+    AND amount_captured = taken)
 """
 
-# Payments that are undecided for longer than `open_s`, `action_s` while the buyer has to do something, or
-# `bank_s` while a bank decides. By their birth: look-ups without an answer turn PROCESSING into UNKNOWN and
-# back, as if it were new each time. What is PROCESSING with a reference is so by the PSP's own word, unless
-# it is being closed.
+# Of payments after `after`, or among `ids`, those that are undecided for longer than `open_s`, `action_s`
+# while the buyer has to do something, or `bank_s` while a bank decides. By their birth: look-ups without an
+# answer turn PROCESSING into UNKNOWN and back, as if it were new each time. What is PROCESSING with a
+# reference is so by the PSP's own word, unless it is being closed.
 STUCK_PAYMENTS: Final = """
 SELECT p.id, p.status, extract(epoch FROM now() - p.created_at)::int
 FROM payments p LEFT JOIN attempts a ON a.payment_id = p.id AND a.state <> 'ENDED'
-WHERE p.status IN ('INITIATED', 'PROCESSING', 'UNKNOWN', 'REQUIRES_ACTION')
+WHERE (p.id > %(after)s OR p.id = ANY(%(ids)s))
+    AND p.status IN ('INITIATED', 'PROCESSING', 'UNKNOWN', 'REQUIRES_ACTION')
     AND p.created_at < now() - make_interval(secs => CASE
         WHEN p.status = 'REQUIRES_ACTION' THEN %(action_s)s
         WHEN p.status = 'PROCESSING' AND a.state = 'OPEN' AND a.psp_reference IS NOT NULL THEN %(bank_s)s
         ELSE %(open_s)s END)
+"""
+# Of the same, the last that is so old that none before it is to come, and those up to it that are
+# undecided. What is decided stays so, which is why nobody has to look for it again, and no index has to
+# know it.
+UNDECIDED_REACHED: Final = """
+SELECT max(id), coalesce(array_agg(id) FILTER (
+    WHERE status IN ('INITIATED', 'PROCESSING', 'UNKNOWN', 'REQUIRES_ACTION', 'AUTHORIZED')), '{}')
+FROM payments WHERE (id > %(after)s OR id = ANY(%(ids)s))
+    AND created_at < now() - make_interval(secs => %(young_s)s)
 """
 
 

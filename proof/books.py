@@ -73,7 +73,7 @@ async def ledger_append_only(audit: Audit, state: State) -> Finding:
     problems |= await _not_anchored(audit, state)
     for (table,) in await audit.rows(BOOKS, UNGUARDED_TABLES):
         problems[f"trigger {table}"] = f"nothing refuses changes of {table}: its trigger is missing or off"
-    [(unsealed, waiting_s)] = await audit.rows(BOOKS, UNSEALED)
+    [(unsealed, waiting_s)] = await audit.rows(BOOKS, UNSEALED, {"sealed": last.get("journals", [0, 0])[1]})
     if unsealed:
         problems["unsealed"] = (
             f"{unsealed:,} journals older than a minute are not sealed, the oldest for {waiting_s} s"

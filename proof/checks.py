@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import psycopg
@@ -57,7 +59,9 @@ async def prove(
     """
 
     async def decide(name: str, look: Look) -> Check:
+        started = time.monotonic()
         check = await _decide(name, look, audit, memory, full, second_look_after_s)
+        check = replace(check, ms=round((time.monotonic() - started) * 1000))
         on_verdict(check)
         return check
 

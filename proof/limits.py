@@ -20,8 +20,8 @@ async def caps_hold(audit: Audit, state: State) -> Finding:
     """Refunded <= captured <= authorised, for every payment."""
     problems: dict[str, str] = {}
     after, count = state.get("after", ""), state.get("count", 0)
-    broken = BROKEN_CAPS + " AND id > %(after)s"
-    for payment_id, amount, captured, refunded, parts in await audit.rows(PAYMENTS, broken, {"after": after}):
+    broken = await audit.rows(PAYMENTS, BROKEN_CAPS, {"after": after})
+    for payment_id, amount, captured, refunded, parts in broken:
         problems[payment_id] = (
             f"{payment_id}: {amount} authorised, {captured} captured, {refunded} refunded,"
             f" {parts} fee and tax"

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-from inventory_svc.proof import OLD_HOLDS
+from inventory_svc.proof import HOLDS_REACHED, OLD_HOLDS
 from kit.messaging.proof import LETTERS_COUNT, OPEN_LETTERS, STUCK_EVENTS, UNCONFIRMED_COUNT
 from notification_svc.proof import PENDING_COUNT, STUCK_DELIVERIES
 from order_svc.proof import OPEN_ORDERS_COUNT, STUCK_ORDERS, WAITING_ORDERS
-from payment_svc.proof import PAYMENTS_BY_ID, PAYMENTS_OF_ORDERS, STUCK_PAYMENTS, Payment
+from payment_svc.proof import (
+    PAYMENTS_BY_ID,
+    PAYMENTS_OF_ORDERS,
+    STUCK_PAYMENTS,
+    UNDECIDED_REACHED,
+    Payment,
+)
 from proof.audit import DATABASES, NOTICES, ORDERS, PAYMENTS, STOCK, Audit
 from proof.verdict import Finding, State
 from roster import ROSTER
@@ -31,15 +37,24 @@ _MOST_ASKED: Final = 500
 # An event that frees stock is sent again after 5, 10 and 20 s if its receiver was down.
 _HELD_LIMIT_S: Final = 30
 
+# What is younger is looked at again next time: something with a smaller id may still come.
+_YOUNG_S: Final = 60
+
 # As much of an error as fits on a line.
 _ERROR_LENGTH: Final = 160
 
 
-async def nothing_stuck(audit: Audit, _: State) -> Finding:
-    """No open order, payment, reservation, e-mail or outbox row is older than its limit."""
+async def nothing_stuck(audit: Audit, state: State) -> Finding:
+    """No open order, payment, reservation, e-mail or outbox row is older than its limit.
+
+    Remembered is how far payments are decided and stock is sold or given back, and which are not: an index of
+    those would cost each payment and each reservation more than their rows do.
+    """
     problems: dict[str, str] = {}
+    undecided = _since(state, "payments")
+    holding = _since(state, "holds")
     old = await audit.rows(ORDERS, STUCK_ORDERS, _LIMITS)
-    stuck = await audit.rows(PAYMENTS, STUCK_PAYMENTS, _LIMITS)
+    stuck = await audit.rows(PAYMENTS, STUCK_PAYMENTS, _LIMITS | undecided)
     excused = await _at_the_bank(audit, [row[0] for row in stuck], [row[0] for row in old])
     for order_id, status, age_s in old:
         if order_id not in excused.values():
@@ -47,7 +62,8 @@ async def nothing_stuck(audit: Audit, _: State) -> Finding:
     for payment_id, status, age_s in stuck:
         if payment_id not in excused:
             problems[payment_id] = f"{payment_id} is {status}, {age_s} s after it began"
-    held = [order_id for (order_id,) in await audit.rows(STOCK, OLD_HOLDS, {"held_s": _HELD_LIMIT_S})]
+    holds = await audit.rows(STOCK, OLD_HOLDS, holding | {"held_s": _HELD_LIMIT_S})
+    held = [order_id for (order_id,) in holds]
     asked = {"ids": held, "ended_s": _HELD_LIMIT_S}
     waiting = {order_id for (order_id,) in await audit.rows(ORDERS, WAITING_ORDERS, asked)}
     for order_id in held:
@@ -77,6 +93,10 @@ async def nothing_stuck(audit: Audit, _: State) -> Finding:
         f"{open_orders:,} open orders, {len(excused):,} payments at their banks, {len(held):,} old holds,"
         f" {mails:,} e-mails to be sent, {unsent:,} unconfirmed events",
         problems,
+        {
+            "payments": await _reached(audit, PAYMENTS, UNDECIDED_REACHED, undecided),
+            "holds": await _reached(audit, STOCK, HOLDS_REACHED, holding),
+        },
     )
 
 
@@ -85,6 +105,17 @@ def _way_out(kind: str, by: str | None, *, parked: bool) -> str:
     if by is not None and by not in ROSTER.consumers.get(kind, ()):
         return f", which is gone: `florin outbox drop {by}`"
     return f", and parked: `florin outbox resend {by}`" if parked else ""
+
+
+def _since(state: State, what: str) -> dict[str, Any]:
+    """Return from where on to look, and what to look at again."""
+    return {"after": "", "ids": [], **state.get(what, {})}
+
+
+async def _reached(audit: Audit, database: str, query: str, since: dict[str, Any]) -> State:
+    """Return from where on to look the next time."""
+    [(after, ids)] = await audit.rows(database, query, since | {"young_s": _YOUNG_S})
+    return {"after": max(after or "", since["after"]), "ids": ids}
 
 
 async def _at_the_bank(audit: Audit, payment_ids: list[str], order_ids: list[str]) -> Mapping[str, str]:

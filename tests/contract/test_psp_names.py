@@ -33,6 +33,7 @@ ELSEWHERE: Final = {
     "demo/scenarios.py": "buyers' cards",
     "bench/carts.py": "buyers' cards",
     "bench/made_rows.py": "rows as a load leaves them",
+    "bench/history.py": "what the PSP's list would say of them",
     "bench/inventory_cost.py": "a buyer's card",
     "florin_cli/commands/checkout.py": "a buyer's card",
     "bench/psp_sim_cost.py": "calls the simulator as a library of Stripe's would",

@@ -51,7 +51,7 @@ JOIN unnest(%s::text[], %s::bigint[]) AS known (order_id, known_version)
 
 _COUNT_OPEN: Final = """
 SELECT count(*) FROM (
-    SELECT FROM orders WHERE status = 'PROCESSING' AND created_at > %s LIMIT %s
+    SELECT FROM orders WHERE ended_at IS NULL AND status = 'PROCESSING' AND created_at > %s LIMIT %s
 ) AS open
 """
 

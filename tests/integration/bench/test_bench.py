@@ -21,6 +21,7 @@ def test_a_short_bench_keeps_its_promises_and_reports_them(tmp_path: Path) -> No
         *(sys.executable, "-m", "florin_cli", "bench", "--json", "--no-search"),
         *("--rate", "20", "--duration", "2", "--warmup", "1", "--pgbench", "1"),
         *("--products", "5", "--buyers", "3", "--declined-share", "0.1", "--replicas", "2"),
+        *("--history-days", "2", "--history-orders", "1000"),
     )
 
     done = subprocess.run(
@@ -40,6 +41,11 @@ def test_a_short_bench_keeps_its_promises_and_reports_them(tmp_path: Path) -> No
     assert told["refused"] == {}
     assert told["outcomes"] == {"COMPLETED": 54, "FAILED card_declined": 6}
     assert told["proof_ok"] is True
+    checked = {check["name"]: check["detail"] for check in told["proof_of_history"]["checks"]}
+    assert checked["orders_payments_ledger_agree"].startswith("1,000 ended orders (980 completed)")
+    # The proof after the load goes on from there.
+    checked = {check["name"]: check["detail"] for check in told["proof"]["checks"]}
+    assert "1,000 orders proven before" in checked["orders_payments_ledger_agree"]
     processes = {"order_svc", "order_svc-2", "ledger_svc-2", "envoy", "postgres", "load_generator"}
     assert told["cpu_ms_per_checkout"].keys() >= processes
     assert [speed["when"] for speed in told["machine"]] == ["before", "after"]

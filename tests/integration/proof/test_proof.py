@@ -80,6 +80,7 @@ async def test_an_honest_shop_is_proven(shop: Shop) -> None:
         "name": "ledger_zero_sum",
         "ok": True,
         "detail": "2 journals with 12 entries in EUR",
+        "ms": proof.checks[0].ms,
     }
 
 

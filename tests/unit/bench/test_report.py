@@ -144,7 +144,7 @@ def test_the_report_has_every_key_of_the_contract_and_is_json() -> None:
     assert told["ok"] is True
     assert told["proof"] == {
         "ok": True,
-        "checks": [{"name": "stock_conserved", "ok": True, "detail": ""}],
+        "checks": [{"name": "stock_conserved", "ok": True, "detail": "", "ms": 0}],
         "detail": "",
     }
 
