@@ -151,7 +151,7 @@ def _route(rpc: PublicRpc, settings: EdgeSettings, name: str, match: Json, filte
         },
         # One span name for each RPC, whichever way it is called.
         "decorator": {"operation": rpc.grpc_path[1:], "propagate": False},
-        "request_headers_to_add": [] if rpc.is_stream else [_deadline(settings.request_timeout_s)],
+        "request_headers_to_add": list(_deadline(rpc, settings.request_timeout_s)),
         "typed_per_filter_config": filters,
         # Server-sent events are worth nothing out of a cache.
         "response_headers_to_add": [_NEVER_CACHED] if rpc.is_stream else [],
@@ -164,13 +164,19 @@ def _time_limits(rpc: PublicRpc, settings: EdgeSettings) -> Json:
     return {"timeout": seconds(settings.request_timeout_s)}
 
 
-def _deadline(timeout_s: float) -> Json:
-    """Tells the service how long it is waited for; a gRPC caller has often said so itself."""
+def _deadline(rpc: PublicRpc, timeout_s: float) -> Iterator[Json]:
+    """Tells the service how long it is waited for; a gRPC caller has often said so itself.
+
+    Not so for what a crowd does. There the deadline is also a watch that the edge starts: a service knows by
+    what is left of it for how long a call has waited before anybody looked at it, and whose that time was.
+    """
+    if rpc.is_stream:
+        return
     deadline_ms = round((timeout_s + _EDGE_ANSWERS_FIRST_S) * 1000)
-    return {
-        "header": {"key": "grpc-timeout", "value": f"{deadline_ms}m"},
-        "append_action": "ADD_IF_ABSENT",
-    }
+    keep = "OVERWRITE_IF_EXISTS_OR_ADD" if rpc.is_for_crowds else "ADD_IF_ABSENT"
+    yield {"header": {"key": "grpc-timeout", "value": f"{deadline_ms}m"}, "append_action": keep}
+    if rpc.is_for_crowds:
+        yield {"header": {"key": "x-florin-timeout-ms", "value": str(deadline_ms)}, "append_action": keep}
 
 
 def _retry_policy() -> Json:

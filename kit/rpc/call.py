@@ -57,6 +57,7 @@ class Call:
         reply_metadata: sent with the answer, before its first message.
         begun: whether the answer has begun, so that nothing can be added to its metadata.
         outcome: OK, CANCELLED or the reason of its refusal.
+        waited_s: how long it has waited in this process before anybody looked at it; 0 if nobody knows.
     """
 
     method: str
@@ -67,6 +68,7 @@ class Call:
     reply_metadata: dict[str, str] = field(default_factory=dict)
     begun: bool = False
     outcome: str = "OK"
+    waited_s: float = 0.0
 
     @property
     def principal(self) -> Principal:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
@@ -154,9 +154,21 @@ def _called(method: str, context: Context) -> Call:
     if not correlation_id or contains_card_number(correlation_id):
         correlation_id = new_id("cor")
     trail = Trail(correlation_id, traceparent_of(metadata.get("traceparent", "")))
-    call = Call(method, metadata, trail, caller=caller_of(metadata))
+    call = Call(method, metadata, trail, caller=caller_of(metadata), waited_s=_waited_s(metadata, context))
     enter(call)
     return call
+
+
+def _waited_s(metadata: Mapping[str, str], context: Context) -> float:
+    """Return for how long a call was in the queues of gRPC and of the event loop.
+
+    gRPC starts the time of a deadline when the call's headers arrive, in a thread of its own, however busy
+    the event loop is. What of it is gone now has been waited, by this machine's clock alone.
+    """
+    given_ms, left_s = metadata.get("x-florin-timeout-ms", ""), context.time_remaining()
+    if left_s is None or not given_ms.isdecimal():
+        return 0.0
+    return max(0.0, int(given_ms) / 1000 - left_s)
 
 
 @contextmanager

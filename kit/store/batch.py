@@ -97,14 +97,23 @@ def one_bad_item_fails_alone(
 # Buyers who all come at one moment, to a shop that had little to do, are served in their order for so long.
 BURST_S: Final = 2.0
 
+# Unless that was too much only just now: with a burst every few seconds nobody would be told in time.
+CALM_S: Final = 10.0
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting(Generic[C, R]):
-    """An item with its caller, and when it came by the clock of the event loop."""
+    """An item with its caller.
+
+    Attributes:
+        since: when it came, by the clock of the event loop.
+        waited_s: for how long it had waited when it was submitted.
+    """
 
     item: C
     answer: asyncio.Future[R]
     since: float
+    waited_s: float
 
 
 class Gatherer(Generic[C, R]):
@@ -146,6 +155,9 @@ class Gatherer(Generic[C, R]):
         self._queue: deque[_Waiting[C, R]] = deque()
         # Since when no batch has taken all that waited.
         self._standing_since: float | None = None
+        # When somebody was last refused, or overtaken.
+        self._overloaded_last = -math.inf
+        self._taken_at = -math.inf
         self._arrived = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -168,16 +180,27 @@ class Gatherer(Generic[C, R]):
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    async def submit(self, item: C) -> R:
+    async def submit(self, item: C, *, waited_s: float = 0.0) -> R:
         """Return the result of one item, once its batch is done.
 
         A caller that goes away before the batch begins takes its item with it; afterwards the item has its
         effect all the same.
+
+        Args:
+            waited_s: for how long it has waited elsewhere in this process. There is one queue to a caller,
+                wherever it stands: in the sockets, before the event loop, or here.
+
+        Raises:
+            Exhausted: TOO_MANY_WAITING.
         """
         loop = asyncio.get_running_loop()
-        waiting: _Waiting[C, R] = _Waiting(item, loop.create_future(), loop.time())
-        if self._standing_since is None:
+        now = loop.time()
+        waiting: _Waiting[C, R] = _Waiting(item, loop.create_future(), now - waited_s, waited_s)
+        if self._standing_since is None or self._is_idle(now):
             self._standing_since = waiting.since
+        if self._is_too_late(waited_s) and now >= self._overloaded_at:
+            self._overloaded_last = now
+            raise self._refusal()
         self._queue.append(waiting)
         self._drained.clear()
         self._arrived.set()
@@ -195,7 +218,9 @@ class Gatherer(Generic[C, R]):
             batch = self._take()
             if not self._queue:
                 self._arrived.clear()
-                self._standing_since = None
+                # Unless the queue is elsewhere, and this was all that has come through.
+                if not batch or not all(self._is_too_late(waiting.waited_s) for waiting in batch):
+                    self._standing_since = None
             self._linger.took(len(batch))
             if batch:
                 self._busy = True
@@ -211,7 +236,10 @@ class Gatherer(Generic[C, R]):
     def _take(self) -> list[_Waiting[C, R]]:
         """Return the next batch, in the order in which its items came."""
         batch: list[_Waiting[C, R]] = []
-        in_order = self._patience_s is None or asyncio.get_running_loop().time() < self._overloaded_at
+        self._taken_at = asyncio.get_running_loop().time()
+        in_order = self._patience_s is None or self._taken_at < self._overloaded_at
+        if not in_order:
+            self._overloaded_last = self._taken_at
         while self._queue and len(batch) < self._max_items:
             waiting = self._queue.popleft() if in_order else self._queue.pop()
             if not waiting.answer.done():
@@ -221,8 +249,12 @@ class Gatherer(Generic[C, R]):
     @property
     def _overloaded_at(self) -> float:
         """When the queue will have stood for too long to be a burst."""
-        since = self._standing_since
-        return (asyncio.get_running_loop().time() if since is None else since) + BURST_S
+        now = asyncio.get_running_loop().time()
+        since = now if self._standing_since is None else self._standing_since
+        return since if now - self._overloaded_last < CALM_S else since + BURST_S
+
+    def _is_idle(self, now: float) -> bool:
+        return not self._queue and not self._busy and now - self._taken_at > BURST_S
 
     def _refuse_late(self) -> None:
         """Refuse those who have waited for too long, and come back when the next of them will have.
@@ -244,15 +276,21 @@ class Gatherer(Generic[C, R]):
                 self._next_refusal = loop.call_at(refused_at, self._refuse_late)
                 return
             self._queue.popleft()
+            self._overloaded_last = loop.time()
             if not oldest.answer.done():
-                oldest.answer.set_exception(
-                    Exhausted(
-                        TOO_MANY_WAITING,
-                        f"no place came free within {self._patience_s * 1000:.0f} ms;"
-                        " send the request again with the same key",
-                        retry_after_s=1.0,
-                    )
-                )
+                oldest.answer.set_exception(self._refusal())
+
+    def _is_too_late(self, waited_s: float) -> bool:
+        return self._patience_s is not None and waited_s >= self._patience_s
+
+    def _refusal(self) -> Exhausted:
+        assert self._patience_s is not None, "who is patient is not refused"
+        return Exhausted(
+            TOO_MANY_WAITING,
+            f"no place came free within {self._patience_s * 1000:.0f} ms;"
+            " send the request again with the same key",
+            retry_after_s=1.0,
+        )
 
     async def _answer(self, batch: list[_Waiting[C, R]]) -> None:
         results: Sequence[R | Exception]

@@ -49,7 +49,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
     ) -> order_pb2.Order:
         call = current_call()
         checkout = checkout_of(request, call, email_domain=self._email_domain)
-        answer = await self._intake.submit(Keyed(call.key, checkout))
+        answer = await self._intake.submit(Keyed(call.key, checkout), waited_s=call.waited_s)
         call.reply_with(x_http_status="202")
         if answer.replayed:
             call.reply_with(idempotent_replayed="true")

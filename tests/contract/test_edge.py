@@ -49,6 +49,16 @@ async def test_a_checkout_is_answered_202_with_the_order(buyer: Buyer, shop: Sho
     assert shop.last_metadata["idempotency-key"] == "key-1"
 
 
+async def test_a_checkout_says_how_long_it_is_waited_for_whatever_its_caller_says(
+    buyer: Buyer, shop: Shop
+) -> None:
+    """By what is left of that time a service knows how long it has waited, so it has to be the edge's."""
+    forged = {"x-florin-timeout-ms": "1", "grpc-timeout": "1m"}
+    status, _, _ = await buyer.call("POST", "/v1/checkouts", json=CART, headers=forged)
+    assert status == 202
+    assert shop.last_metadata["x-florin-timeout-ms"] == f"{(REQUEST_TIMEOUT_S + 0.25) * 1000:.0f}"
+
+
 async def test_a_service_learns_who_calls_from_the_token_alone(
     buyer: Buyer, shop: Shop, tokens: Tokens
 ) -> None:

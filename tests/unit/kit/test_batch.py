@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from kit.store.batch import BURST_S, Gatherer, one_bad_item_fails_alone
+from kit.store.batch import BURST_S, CALM_S, Gatherer, one_bad_item_fails_alone
 from kit.values.errors import Exhausted
 from tests.support.virtual_time import VirtualLoop, run
 
@@ -146,6 +146,33 @@ def test_who_waits_too_long_is_refused_at_that_moment_whatever_the_batch_in_fron
             assert await first == 1, "what has begun is finished"
 
     run(waiting())
+
+
+def test_a_queue_before_the_event_loop_counts_like_one_here() -> None:
+    """Nobody waits in the gatherer, and everybody has waited before: the door is where too many stand."""
+
+    async def is_served(gatherer: Gatherer[int, int], *, waited_s: float) -> bool:
+        try:
+            return await gatherer.submit(1, waited_s=waited_s) == 2
+        except Exhausted:
+            return False
+
+    async def overload() -> None:
+        async with gathering(doubled, patience_s=PATIENCE_S) as gatherer:
+            for _ in range(10):
+                assert await is_served(gatherer, waited_s=0.2), "a burst is no overload"
+                await asyncio.sleep(BURST_S / 11)
+            await asyncio.sleep(BURST_S / 11)
+            assert not await is_served(gatherer, waited_s=0.2)
+            assert await is_served(gatherer, waited_s=0.1), (
+                "who has not waited for long is served all the same"
+            )
+            await asyncio.sleep(CALM_S / 3)
+            assert not await is_served(gatherer, waited_s=0.2), "there was no calm yet"
+            await asyncio.sleep(CALM_S)
+            assert await is_served(gatherer, waited_s=1.5), "one late caller is no overload"
+
+    run(overload())
 
 
 def test_when_the_event_loop_comes_late_those_who_wait_are_served_and_not_refused() -> None:

@@ -55,6 +55,19 @@ async def test_a_caller_whose_time_is_up_ends_the_work_done_for_it(edge: Edge) -
     await asyncio.wait_for(cancelled.wait(), 5)
 
 
+@pytest.mark.parametrize(
+    ("given_ms", "timeout", "waited_s"),
+    [("12500", 10, 2.5), ("", 10, 0), ("12500", None, 0), ("soon", 10, 0)],
+)
+async def test_what_is_gone_of_a_deadline_has_been_waited(
+    edge: Edge, given_ms: str, timeout: float | None, waited_s: float
+) -> None:
+    """The edge says what it has set, gRPC what is left: here as if 2.5 s had passed on the way."""
+    headers = {"x-florin-timeout-ms": given_ms} if given_ms else {}
+    await edge.call("GetOrder", GetOrderRequest(id="ord_1"), BUYER, headers, timeout=timeout)
+    assert edge.orders.calls[0].waited_s == pytest.approx(waited_s, abs=1.0 if waited_s else 0)
+
+
 async def stuck() -> Order:
     await asyncio.Event().wait()
     raise AssertionError("not reached")
