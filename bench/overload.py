@@ -36,6 +36,8 @@ class Overload:
     refusal_ms: Percentiles
     reasons: dict[str, int]
     drain_s: float
+    # By process, for each completed checkout: what refusing costs is in it.
+    cpu_ms_per_checkout: dict[str, float]
 
     @classmethod
     def of(cls, times: float, measured: Measured, *, best_completed_per_s: float) -> Overload:
@@ -53,6 +55,7 @@ class Overload:
             refusal_ms=measured.refusal_ms,
             reasons=measured.reasons,
             drain_s=measured.drain_s,
+            cpu_ms_per_checkout=measured.cpu_ms_per_checkout,
         )
 
 
