@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from kit.messaging.access import Access
 from kit.messaging.envelope import Envelope
 from kit.messaging.pull import Pull
-from kit.messaging.stream import Stream
+from kit.messaging.stream import BROKER_UNAVAILABLE, Stream
 from kit.observe.pulse import Pulse
 
 log = structlog.get_logger(__name__)
@@ -32,6 +32,9 @@ _UNHEARD_S: Final = 3.0
 
 # A client that has ended for good is noticed after so long.
 _WATCH_S: Final = 1.0
+
+# Whoever starts waits so long for NATS; then it goes on without.
+_OPEN_S: Final = 5.0
 
 # Somebody who has to see it must not be told four times a second.
 _STREAM_PAUSE_S: Final = 1.0
@@ -57,29 +60,34 @@ class Bus:
         self._name = name
         self._url = url
         self._access = access or Access()
-        self._client = Client()
+        self._client = _closed()
         self._stream = Stream(lambda: self._client, replicas)
         self._pulls: list[Pull] = []
         self._listeners: list[Callable[[Msg], Awaitable[None]]] = []
         self._renewal: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
-        self._is_open = False
         self._closing = False
+        # Set once it has connected, and seen to the stream.
+        self._ready = asyncio.Event()
         self.pulse = Pulse()
         self._background: set[asyncio.Task[None]] = set()
         # Confirmations of what this process sent come back to it alone.
         self.confirm_subject = f"confirm.{name}.{secrets.token_hex(8)}"
 
     async def open(self) -> None:
-        """Connect and make sure the stream is there; keeps trying for as long as NATS is away.
+        """Connect and make sure the stream is there, or go on trying and begin without.
 
         Raises:
             OSError: a file that it should show to NATS is not there, or not what it should be.
         """
-        await self._connect(self._client)
-        self._is_open = True
+        self._access.arguments(self._url)
+        self._renewal = asyncio.create_task(self._renew())
         self._watcher = asyncio.create_task(self._watch())
-        await self._until_stream_is_there()
+        try:
+            async with asyncio.timeout(_OPEN_S):
+                await self._ready.wait()
+        except TimeoutError:
+            log.warning("bus.away", means="events wait in the outbox until NATS is there")
 
     async def _connect(self, client: Client) -> None:
         await client.connect(
@@ -108,8 +116,9 @@ class Bus:
                 task.cancel()
         try:
             await asyncio.wait_for(self._client.drain(), timeout=5.0)
-        except (TimeoutError, nats.errors.Error):
-            await self._client.close()
+        except BROKER_UNAVAILABLE:
+            with suppress(*BROKER_UNAVAILABLE):
+                await self._client.close()
 
     @property
     def connected(self) -> bool:
@@ -147,15 +156,17 @@ class Bus:
             handle(consumer, event_ids)
 
         self._listeners.append(receive)
-        await self._client.subscribe(self.confirm_subject, cb=receive)
+        with suppress(nats.errors.ConnectionClosedError):
+            await self._client.subscribe(self.confirm_subject, cb=receive)
 
     async def pull(
         self, consumer: str, subjects: Sequence[str], is_new: Callable[[], Awaitable[bool]]
     ) -> Pull:
         """Return a running pull on a context's durable consumer, made as `Stream.ensure_consumer` says."""
         pull = Pull(lambda: self._client, self._stream, consumer, subjects, is_new, ended=self._pulls.remove)
-        await pull.open()
         self._pulls.append(pull)
+        with suppress(nats.errors.ConnectionClosedError):
+            await pull.open()
         return pull
 
     async def backlog(self, consumer: str) -> int | None:
@@ -182,6 +193,7 @@ class Bus:
     async def _recover(self) -> None:
         """Make the stream again if NATS came back without it; pulls make their own consumers."""
         await self._until_stream_is_there()
+        self._ready.set()
         for pull in self._pulls:
             pull.restart()
 
@@ -201,11 +213,11 @@ class Bus:
         """
         self.pulse.expect()
         self.pulse.waits_for(f"NATS, which does not let it in ({error})")
-        if self._is_open and not self._closing and (self._renewal is None or self._renewal.done()):
+        if not self._closing and (self._renewal is None or self._renewal.done()):
             self._renewal = asyncio.create_task(self._renew())
 
     async def _renew(self) -> None:
-        """Connect with what it is to be let in with now, and take up everything that the old one had."""
+        """Connect with what it is to be let in with now, and take up everything that is listened to."""
         with suppress(nats.errors.Error, OSError):
             await self._client.close()
         while self._client.is_closed:
@@ -214,12 +226,14 @@ class Bus:
                 await asyncio.sleep(_STREAM_PAUSE_S)
                 continue
             self._client = client
+            # Whoever comes from here on subscribes by itself.
+            listeners, pulls = list(self._listeners), list(self._pulls)
             with suppress(nats.errors.Error):
-                for receive in self._listeners:
+                for receive in listeners:
                     await client.subscribe(self.confirm_subject, cb=receive)
-                for pull in list(self._pulls):
+                for pull in pulls:
                     await pull.open()
-        log.info("bus.renewed", server=str(self._client.connected_url))
+        log.info("bus.connected", server=str(self._client.connected_url))
         self._recover_soon()
 
     async def _new_client(self) -> Client | None:
@@ -247,6 +261,13 @@ class Bus:
         log.warning("bus.error", error=repr(error))
         if _SHUT_OUT.search(str(error)):
             self._shut_out(error)
+
+
+def _closed() -> Client:
+    """Return a client that says of itself that it is closed, as one says that was thrown out."""
+    client = Client()
+    client._status = Client.CLOSED
+    return client
 
 
 def _limit_silence(client: Client) -> None:

@@ -274,11 +274,11 @@ class Outbox:
                 confirmed = []
             if settled:
                 await self._settle(settled)
-        except Exception:
-            # Nothing is lost: they are deleted at the next turn.
+                settled = []
+        finally:
+            # What was not deleted, because it failed or was to end, is at the next turn.
             self._confirmed.extend(confirmed)
             self._settled.extend(settled)
-            raise
 
     async def finish(self) -> None:
         """Wait a moment for the confirmations of what was sent last, so that it is not sent again."""

@@ -61,7 +61,7 @@ class Pull:
         self._subjects = subjects
         self._is_new = is_new
         self._inbox = client().new_inbox()
-        self._subscription: Subscription
+        self._subscription: Subscription | None = None
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{consumer}"
         self._messages: list[Msg] = []
         self._signal = asyncio.Event()
@@ -79,6 +79,8 @@ class Pull:
     async def close(self) -> list[Msg]:
         """End the pull and return what has come and was not taken; the server sends nothing more."""
         self._ended(self)
+        if self._subscription is None:
+            return []
         try:
             async with asyncio.timeout(_SILENCE_S):
                 await self._subscription.drain()  # type: ignore[no-untyped-call]  # nats has no types here
@@ -91,7 +93,7 @@ class Pull:
 
     def restart(self) -> None:
         """Make the consumer and the pull request again at the next `take`: the connection is a new one."""
-        self._lose("reconnected")
+        self._lose(self._lost or "reconnected")
 
     async def take(self, *, linger_s: float) -> list[Msg]:
         """Wait for messages and return those that came, at most `FETCH_SIZE`, in order.

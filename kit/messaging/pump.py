@@ -28,12 +28,12 @@ from kit.messaging.events import NewEvent, Received, event_type
 from kit.messaging.lateness import Lateness
 from kit.messaging.pull import Pull
 from kit.messaging.spans import consuming
-from kit.messaging.step import Step, Steps, to_the_end
+from kit.messaging.step import GRACE_S, Step, Steps, to_the_end
 from kit.observe import faultpoints
 from kit.observe.logs import is_followed
 from kit.observe.pulse import Pulse
 from kit.store.batch import Linger, one_bad_item_fails_alone
-from kit.store.database import STORE_UNAVAILABLE
+from kit.store.database import STORE_UNAVAILABLE, Held
 from kit.values.clock import Clock, system_clock
 from kit.values.ids import NewId
 from kit.values.trail import Trail, traceparent_of
@@ -48,8 +48,9 @@ log = structlog.get_logger(__name__)
 MAX_ATTEMPTS: Final = 8
 PATIENCE_S: Final = 240.0
 
-# An event that failed here and was not seen for so long has been taken by another replica.
-_FORGET_FAILURE_S: Final = 600.0
+# So many failing events are remembered, those that failed last. Sends go to any replica: with many of them it
+# takes long until an event comes here again, and one that was done elsewhere meanwhile never does.
+_MOST_FAILING: Final = 100_000
 
 # How long an unreachable database is waited for between two tries of the same batch.
 _STORE_PAUSE_S: Final = 0.5
@@ -76,14 +77,6 @@ class _Delivery:
     event_id: str
     confirm_to: str
     problem: str = ""
-
-
-@dataclass(slots=True)
-class _Failing:
-    """Since when an event has been failing here, and when it did so last."""
-
-    since: float
-    last: float
 
 
 class Pump(Generic[S]):
@@ -123,8 +116,8 @@ class Pump(Generic[S]):
         # A pump that waits for events rests: only a batch has to be done in time.
         self.pulse = Pulse()
         self.lateness = Lateness(clock, seconds=monotonic)
-        # By event id; an event leaves it when it is done or buried.
-        self._failing: dict[str, _Failing] = {}
+        # Since when an event has been failing here, by its id; it leaves when it is done or buried.
+        self._failing: dict[str, float] = {}
         self._monotonic = monotonic
         self._by_name = {event_type(message).name: event_type(message) for message in subscriptions}
 
@@ -133,7 +126,7 @@ class Pump(Generic[S]):
         return [type_.subject_filter for type_ in self._by_name.values()]
 
     async def run(self) -> None:
-        """Handle events until cancelled; what has come is handled before it ends."""
+        """Handle events until cancelled; what has come is handled before it ends, if it can be soon."""
         pull = await self._bus.pull(self._consumer, self.subjects(), self._is_new)
         try:
             while True:
@@ -148,8 +141,13 @@ class Pump(Generic[S]):
         return await inbox.is_new(self._steps.database, self._consumer)
 
     async def _finish(self, pull: Pull) -> None:
-        if left := await pull.close():
-            await self.handle(left)
+        try:
+            async with asyncio.timeout(GRACE_S):
+                if left := await pull.close():
+                    await self.handle(left)
+        except TimeoutError:
+            # Nothing is lost: what nobody confirms is sent again.
+            log.warning("pump.not_finished", consumer=self._consumer)
 
     async def handle(self, messages: Sequence[Msg]) -> None:
         """Handle one batch; returns when each of its events is done, dead or left to its sender."""
@@ -169,7 +167,11 @@ class Pump(Generic[S]):
                 # Nobody else can do better now: keep the batch and wait for the store.
                 log.warning("batch.waits_for_store", consumer=self._consumer, error=repr(error))
                 self.pulse.waits_for("its store")
-                await asyncio.sleep(_STORE_PAUSE_S)
+            except Held as error:
+                # Nor now; but whoever asks for anything else is answered.
+                log.warning("batch.held", consumer=self._consumer, error=repr(error))
+                self.pulse.failed(error)
+            await asyncio.sleep(_STORE_PAUSE_S)
         faultpoints.passing(f"{self._consumer}.after_commit")
         await self._confirm(done)
         log.info(
@@ -217,23 +219,23 @@ class Pump(Generic[S]):
     async def _give_up(self, delivery: _Delivery, error: Exception) -> bool:
         """Leave a failed event to its sender's resend, or bury it; return whether it is buried.
 
-        For how long it has been failing is only known to this process: a restart, or another replica that
-        gets some of the sends, makes it later.
+        For how long it has been failing is only known to this process. A restart makes it later; with other
+        replicas, which get some of the sends, it is about a minute later for each.
         """
         now = self._monotonic()
-        for event_id in [i for i, each in self._failing.items() if each.last < now - _FORGET_FAILURE_S]:
-            del self._failing[event_id]
-        failing = self._failing.setdefault(delivery.event_id, _Failing(now, now))
-        failing.last = now
+        since = self._failing.pop(delivery.event_id, now)
+        self._failing[delivery.event_id] = since
+        if len(self._failing) > _MOST_FAILING:
+            del self._failing[next(iter(self._failing))]
         attempt = delivery.event.attempt if delivery.event else 1
-        last = attempt >= MAX_ATTEMPTS and now - failing.since >= PATIENCE_S
+        last = attempt >= MAX_ATTEMPTS and now - since >= PATIENCE_S
         log.error(
             "event.failed",
             consumer=self._consumer,
             event_id=delivery.event_id,
             correlation_id=delivery.event.trail.correlation_id if delivery.event else "",
             attempt=attempt,
-            failing_s=round(now - failing.since),
+            failing_s=round(now - since),
             buried=last,
             exc_info=error,
         )

@@ -196,7 +196,10 @@ class Stream:
 
         Times of the broker are compared with its own clock only; that of this process may be another.
         """
-        message = await self._client().request(f"$JS.API.{what}", timeout=timeout_s)
+        client = self._client()
+        if not client.is_connected:
+            raise nats.errors.ConnectionReconnectingError  # No answer can come.
+        message = await client.request(f"$JS.API.{what}", timeout=timeout_s)
         answer: dict[str, Any] = json.loads(message.data)
         if "error" in answer:
             raise nats.js.errors.APIError.from_error(answer["error"])

@@ -49,8 +49,9 @@ class Pulse:
             self.beat()
 
     def rest(self) -> None:
-        """Note that there is nothing to do: until the next `beat` nothing is due."""
+        """Note that there is nothing to do: until the next `beat` nothing is due, and nothing fails."""
         self._since = None
+        self._failures = 0
 
     def waits_for(self, what: str) -> None:
         """Note why it does not move; that is no sign of life."""

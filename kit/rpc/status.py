@@ -11,7 +11,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from kit.rpc.reasons import DEADLINE_EXCEEDED
-from kit.store.database import STORE_UNAVAILABLE, StatementRefused, store_unavailable
+from kit.store.database import STORE_UNAVAILABLE, Held, StatementRefused, store_unavailable
 from kit.values.errors import FlorinError, Internal, Unavailable
 from kit.values.reasons import INTERNAL, SERVICE_UNAVAILABLE
 from kit.values.redaction import redact
@@ -83,6 +83,6 @@ def florin_error(error: Exception) -> FlorinError:
         )
     if isinstance(error, STORE_UNAVAILABLE):
         return store_unavailable()
-    if isinstance(error, StatementRefused) and error.took_too_long:
+    if isinstance(error, Held) or (isinstance(error, StatementRefused) and error.took_too_long):
         return store_unavailable("the database took too long; send the request again with the same key")
     return Internal(INTERNAL, "something went wrong on our side; report the correlation id of this answer")

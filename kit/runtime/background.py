@@ -9,23 +9,24 @@ from typing import Final
 from kit.messaging.outbox import Outbox
 from kit.store import partitions
 from kit.store.database import Database
-from kit.values.schedule import Schedule
+from kit.values.schedule import WHENEVER, Schedule
 
 # Confirmed events are deleted soon, so that the outbox stays as small as what is under way.
 FORGET_CONFIRMED: Final = Schedule("outbox.forget", every_s=0.25)
 
-# What is due is sent again; each event has its own time, this is only how soon that is noticed.
-RESEND_DUE: Final = Schedule("outbox.resend", every_s=1.0)
+# What is due is sent again; each event has its own time, this is only how soon that is noticed. After an
+# outage a turn has much to note.
+RESEND_DUE: Final = Schedule("outbox.resend", every_s=1.0, within_s=60.0)
 
 # What was owed for a week is put aside; nobody waits for that any more.
-PARK_OLD: Final = Schedule("outbox.park", every_s=60.0)
+PARK_OLD: Final = Schedule("outbox.park", every_s=60.0, within_s=WHENEVER)
 
 # Partitions are made a week ahead, so this may fail for as long.
-MAKE_PARTITIONS: Final = Schedule("partitions.make", every_s=600.0, within_s=60.0)
+MAKE_PARTITIONS: Final = Schedule("partitions.make", every_s=600.0, within_s=WHENEVER)
 
 # Old partitions are dropped, and the rows of tables without any deleted, some thousand at a time: often, so
 # that what goes at once is about what came since. After a long absence that is much.
-LET_GO: Final = Schedule("retention.let_go", every_s=30.0, within_s=60.0)
+LET_GO: Final = Schedule("retention.let_go", every_s=30.0, within_s=WHENEVER)
 
 Every = Callable[[Schedule, Callable[[], Awaitable[object]]], None]
 

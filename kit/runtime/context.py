@@ -245,4 +245,6 @@ class Runtime:
                 log.warning("worker.waits_for_store", context=self.name, worker=name, error=repr(error))
             except Exception as error:  # the boundary of a worker: it is started again
                 log.error("worker.failed", context=self.name, worker=name, exc_info=error)
+            if (task := asyncio.current_task()) and task.cancelling():
+                return  # It was to end, and failed at that.
             await asyncio.sleep(_WORKER_PAUSE_S)

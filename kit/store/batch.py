@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from kit.observe.pulse import Pulse
-from kit.store.database import STORE_UNAVAILABLE
+from kit.store.database import STORE_UNAVAILABLE, Held
 from kit.store.reasons import TOO_MANY_WAITING
 from kit.values.errors import Exhausted
 
@@ -73,7 +73,7 @@ class Linger:
 def one_bad_item_fails_alone(
     handle: Callable[[list[C]], Awaitable[Sequence[R]]],
 ) -> Callable[[list[C]], Awaitable[Sequence[R | Exception]]]:
-    """Return a handler that runs a failed batch in halves, unless it was the store that failed.
+    """Return a handler that runs a failed batch in halves, unless that would help none of them.
 
     Down to single items: the bad ones are told their own exception, and a batch of 256 with one bad item
     costs eight steps more, not 256.
@@ -82,7 +82,7 @@ def one_bad_item_fails_alone(
     async def run(items: list[C]) -> Sequence[R | Exception]:
         try:
             return await handle(items)
-        except STORE_UNAVAILABLE:
+        except (*STORE_UNAVAILABLE, Held):
             raise
         except Exception as error:  # the boundary of a batch
             if len(items) == 1:

@@ -59,6 +59,10 @@ class StatementRefused(psycopg.DataError):
         return isinstance(self.__cause__, psycopg.errors.QueryCanceled)
 
 
+class Held(psycopg.DatabaseError):
+    """Somebody holds it up, by a lock or by a decision: to be waited for, while all else goes on."""
+
+
 class Outdated(Conflict):
     """What a transaction has read was changed by another before it could write: it starts again.
 
@@ -203,6 +207,8 @@ class Database:
             match blame(error):
                 case Blame.STATEMENT if of_the_store:
                     raise StatementRefused(str(error)) from error
+                case Blame.HELD:
+                    raise Held(error.diag.message_primary or str(error)) from error
                 case Blame.STORE if not of_the_store:
                     raise StoreFailed(str(error)) from error
             raise

@@ -14,10 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, LiteralString
 
-import psycopg
 import structlog
 
-from kit.store.database import STORE_UNAVAILABLE, Database
+from kit.store.database import STORE_UNAVAILABLE, Database, Held
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +31,12 @@ async def make_ahead(database: Database) -> int:
     """Make the partitions of the coming days and return how many were missing."""
     # Postgres looks through the default partition for what belongs into a new one: there is much to look at
     # only after this was not done for long.
-    made = await _call(database, "SELECT make_partitions()")
+    try:
+        made = await _call(database, "SELECT make_partitions()")
+    except Held:
+        # Somebody reads a table for longer than we let others wait for us; there are days left.
+        log.info("partitions.postponed")
+        return 0
     if made:
         log.info("partitions.made", partitions=made)
     return made
@@ -48,8 +52,7 @@ async def let_go(database: Database, days: Mapping[str, int]) -> None:
         try:
             dropped = await _call(database, "SELECT drop_partitions(%s, %s)", table, kept_days)
             forgotten = await _forget(database, table, kept_days)
-        except psycopg.errors.LockNotAvailable:
-            # Somebody reads the table for longer than we let others wait for us.
+        except Held:
             log.info("retention.postponed", table=table)
         except STORE_UNAVAILABLE:
             raise

@@ -17,6 +17,8 @@ class Blame(Enum):
 
     # The store is away, full, or not the one that takes writes: wait, and repeat the whole step.
     STORE = auto()
+    # Somebody holds it up, by a lock or by a decision: wait as above, but the store can do all else.
+    HELD = auto()
     # Others were faster: run the transaction again, at once.
     RACE = auto()
     # The table is another one than when the statement was planned: forget the plans, then as above.
@@ -32,6 +34,8 @@ _BY_CODE: Final = {
     "26000": Blame.PLAN,  # a prepared statement that this session does not know
     "25006": Blame.STORE,  # read_only_sql_transaction: a primary that has become a standby
     "25P03": Blame.STORE,  # idle_in_transaction_session_timeout: it was us who stood still, and not the event
+    "55000": Blame.HELD,  # object_not_in_prerequisite_state: what posting says while it is halted
+    "55P03": Blame.HELD,  # lock_not_available, by lock_timeout
     "57014": Blame.STATEMENT,  # query_canceled, by statement_timeout
 }
 

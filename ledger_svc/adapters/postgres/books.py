@@ -11,6 +11,7 @@ from kit.store.database import (
     STORE_UNAVAILABLE,
     Connection,
     Database,
+    Held,
     StatementRefused,
     store_unavailable,
 )
@@ -59,7 +60,7 @@ class PostgresLedger:
         """Post journals in one transaction; see `PostTogether`."""
         try:
             return await self._database.transact(lambda connection: PostgresBooks(connection).post(journals))
-        except psycopg.errors.ObjectNotInPrerequisiteState as error:
+        except Held as error:
             raise Unavailable(
                 POSTING_HALTED,
                 "the books do not sum to zero, so nothing is posted until a person has looked at them",

@@ -15,6 +15,7 @@ from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.client import JetStreamContext
 
+from kit.messaging import bus as bus_module
 from kit.messaging import outbox as outbox_module
 from kit.messaging import stream as stream_module
 from kit.messaging.bus import Bus
@@ -310,16 +311,23 @@ async def test_a_deleted_stream_is_made_again_while_somebody_pulls_on_it(nats_ur
         assert set(await taking) <= sent
 
 
-async def test_a_service_may_start_before_its_broker(own_nats: Nats) -> None:
+async def test_a_bus_closes_though_its_broker_is_away(
+    own_nats: Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = Bus(name="late", url=own_nats.url)
+    await bus.open()
     own_nats.kill()
-    bus = Bus(name="early", url=own_nats.url)
-    opening = asyncio.create_task(bus.open())
-    done, _ = await asyncio.wait([opening], timeout=0.5)
-    assert not done
-    own_nats.start()
-    await asyncio.wait_for(opening, 20)
-    assert bus.connected
+    await eventually(lambda: not bus.connected, "it has noticed")
+    await bus.publish(envelope_of(OrderCompleted(order_id="ord_1")))
     await bus.close()
+    monkeypatch.setattr(bus_module, "_OPEN_S", 0.2)
+    never = Bus(name="never", url=own_nats.url)
+    await never.open()
+    await never.publish(envelope_of(OrderCompleted(order_id="ord_1")))
+    await never.close()
+    assert never._renewal is not None
+    with pytest.raises(asyncio.CancelledError):
+        await never._renewal
 
 
 class Shop:
@@ -394,6 +402,36 @@ async def test_what_is_committed_arrives_is_confirmed_and_forgotten(shop: Shop) 
         await shop.complete(*[f"ord_{n:03}" for n in range(300)])
         await eventually(shop.nothing_is_owed, "all is confirmed")
     assert await effects(shop.receiver) == [f"ord_{n:03}" for n in range(300)]
+
+
+async def test_services_work_before_their_broker_is_there_and_with_it_once_it_is(
+    own_nats: Nats, service_database: Callable[[str], ServiceDatabase], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bus_module, "_OPEN_S", 0.2)
+    monkeypatch.setattr(outbox_module, "RESEND_PAUSES", Pauses((5.0, 1.0)))
+    own_nats.kill()
+    async with (
+        asyncio.timeout(120),
+        real_runtime("order_svc", service_database(SAMPLE).url, own_nats.url) as sender,
+        real_runtime(CONSUMER, service_database(SAMPLE).url, own_nats.url) as receiver,
+    ):
+        shop = Shop(sender, receiver)
+        async with background(shop.pump.run(), shop.relay()):
+            await shop.complete("ord_1")
+            assert len(await rows(sender, "SELECT * FROM outbox")) == 1
+            own_nats.start()
+            await eventually(shop.nothing_is_owed, "it arrives, and its confirmation does")
+        assert await effects(receiver) == ["ord_1"]
+
+
+async def test_a_broker_that_is_away_is_not_asked_who_is_there(own_nats: Nats) -> None:
+    async with connected(own_nats.url) as bus:
+        own_nats.kill()
+        await eventually(lambda: not bus.connected, "it has noticed")
+        asking = bus.backlog(CONSUMER)
+        with pytest.raises(StopIteration) as answer:
+            asking.send(None)  # It waits for nothing.
+        assert answer.value.value is None
 
 
 async def test_a_broker_killed_and_wiped_under_load_loses_and_doubles_nothing(

@@ -20,6 +20,7 @@ from kit.values.pauses import Pauses
 from kit.values.trail import Trail
 from tests.integration.kit.sample import CONSUMERS, execute, rows
 from tests.support.service import RecordingBus, opened, recorded
+from tests.support.waiting import eventually
 
 ORDER = Aggregate("order", "ord_1")
 TRAIL = Trail("cor_1", f"00-{'a' * 32}-{'b' * 16}-01")
@@ -297,6 +298,30 @@ async def test_a_sender_that_hears_late_from_all_takes_what_others_noted_with_it
     runtime.outbox.confirm("notification_svc", [event.id])
     await runtime.outbox.forget_confirmed()
     assert await nothing_is_owed(runtime)
+
+
+async def test_what_was_not_forgotten_because_its_worker_ended_is_forgotten_at_the_end(
+    runtime: Runtime,
+) -> None:
+    [forgotten] = await emit(runtime, "ord_1")
+    [settled] = await emit(runtime, "ord_2")
+    await execute(runtime, MAKE_DUE)
+    await successor_of(runtime, RecordingBus()).resend_due()
+    runtime.outbox.confirm("notification_svc", [forgotten.id, settled.id])
+    async with runtime.database.connection() as other, other.transaction():
+        await other.execute("SELECT FROM outbox FOR UPDATE")
+        worker = asyncio.create_task(runtime.outbox.forget_confirmed())
+        await eventually(lambda: somebody_waits(runtime), "it waits for the rows")
+        worker.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await worker
+    await runtime.outbox.finish()
+    assert await nothing_is_owed(runtime)
+
+
+async def somebody_waits(runtime: Runtime) -> bool:
+    waiting = "SELECT FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity WHERE"
+    return bool(await rows(runtime, f"{waiting} datname = current_database())"))
 
 
 async def test_at_its_end_a_process_waits_for_the_last_confirmations(runtime: Runtime) -> None:

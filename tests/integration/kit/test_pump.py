@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, cast
 
 import psycopg
 import pytest
 from florin.order.v1.order_events_pb2 import OrderCompleted, OrderFailed
+from nats.aio.msg import Msg
 
 from kit.messaging.envelope import Envelope
 from kit.messaging.events import Aggregate, NewEvent, Received
@@ -21,7 +23,14 @@ from kit.values.trail import Trail
 from tests.conftest import RecordingRuntimeFactory
 from tests.integration.kit.sample import POISONED, SAMPLE, SUBSCRIPTIONS, effects, execute, itself, rows
 from tests.support.databases import ServiceDatabases
-from tests.support.service import RecordingRuntime, Scenario, delivered, envelope_of, pump_of, recorded
+from tests.support.service import (
+    RecordingRuntime,
+    Scenario,
+    delivered,
+    envelope_of,
+    pump_of,
+    recorded,
+)
 from tests.support.stores import Postgres
 
 
@@ -133,6 +142,19 @@ async def test_an_event_that_keeps_failing_for_all_its_sends_is_buried_with_the_
     assert patience.bad.id in confirmed(runtime), "its sender can stop"
     await patience.receives(MAX_ATTEMPTS)
     assert len(await patience.letters()) == 1
+
+
+async def test_an_event_that_fails_at_one_replica_after_the_other_is_buried_all_the_same(
+    runtime: RecordingRuntime,
+) -> None:
+    replicas = [Patience(runtime) for _ in range(12)]
+    now_s = 0.0
+    for attempt in range(1, 25):
+        replica = replicas[attempt % len(replicas)]
+        replica.bad, replica.now_s = replicas[0].bad, now_s
+        await replica.receives(attempt)
+        now_s += RESEND_PAUSES.after(attempt - 1)
+    assert len(await replicas[0].letters()) == 1
 
 
 async def test_copies_that_come_at_once_are_one_attempt(runtime: RecordingRuntime) -> None:
@@ -259,6 +281,52 @@ async def test_while_the_database_is_away_a_batch_waits_and_then_has_its_effect(
     await asyncio.wait_for(handling, 30)
     shop.then(OrderFailed(order_id="ord_2"))
     assert await effects(runtime) == ["ord_1", "ord_2"]
+
+
+class LastWords:
+    """A bus, and its pull, that brings nothing until it is closed, and then one event."""
+
+    def __init__(self) -> None:
+        self.waits = asyncio.Event()
+
+    async def pull(self, *_: object) -> LastWords:
+        """Return itself as the pull."""
+        return self
+
+    async def take(self, *, linger_s: float) -> list[Msg]:
+        """Wait for ever."""
+        self.waits.set()
+        await asyncio.Event().wait()
+        return []
+
+    async def close(self) -> list[Msg]:
+        """Return what has come."""
+        return [delivered(completed("ord_1"))]
+
+
+async def test_a_pump_ends_though_its_store_is_away(
+    own_postgres: Postgres, service_runtime: RecordingRuntimeFactory
+) -> None:
+    """What has come is left to its sender; whoever is ended has more to finish than this."""
+    database = ServiceDatabases(own_postgres).create(SAMPLE)
+    runtime = await service_runtime(SAMPLE, emits=[OrderFailed], database=database)
+    bus = LastWords()
+    pump = Pump(
+        bus=cast("Any", bus),
+        steps=runtime.steps,
+        consumer=runtime.name,
+        subscriptions=SUBSCRIPTIONS,
+        scope=itself,
+        new_id=new_id,
+    )
+    runtime.worker("pump", pump.run)
+    runtime.start()
+    await bus.waits.wait()
+    own_postgres.stop()
+    async with asyncio.timeout(60):
+        await runtime._end_workers()
+    own_postgres.start()
+    assert await effects(runtime) == []
 
 
 async def test_a_batch_that_has_begun_is_finished_before_its_worker_ends() -> None:

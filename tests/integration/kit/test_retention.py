@@ -99,6 +99,15 @@ async def admitted(kept: Kept, *event_ids: str) -> frozenset[str]:
     return await kept.database.transact(lambda c: inbox.admit(c, "a_svc", event_ids))
 
 
+async def test_whoever_reads_a_table_for_long_only_postpones_its_partitions(kept: Kept) -> None:
+    [(last,)] = kept.as_owner("SELECT max(part::text) FROM partitions_of('inbox')")
+    kept.as_owner(f"DROP TABLE {last}")
+    with psycopg.connect(kept.urls.owner_url) as reader:
+        reader.execute("SELECT count(*) FROM inbox")  # A dump, or a report.
+        assert await partitions.make_ahead(kept.database) == 0
+    assert await partitions.make_ahead(kept.database) == 1
+
+
 async def test_an_old_day_goes_as_a_whole_and_a_young_one_stays(kept: Kept) -> None:
     kept.live_through(12, events=20)
     before = kept.days()

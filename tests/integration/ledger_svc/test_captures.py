@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 from florin.ledger.v1.ledger_events_pb2 import JournalPosted
 from florin.payment.v1.payment_events_pb2 import PaymentCaptured
 
+from kit.observe.pulse import Pulse
 from ledger_svc.application.ports import Scope
 from tests.conftest import RecordingRuntimeFactory
 from tests.integration.ledger_svc.books import Ledger
 from tests.support.databases import ServiceDatabase
 from tests.support.service import Scenario, envelope_of
+from tests.support.waiting import eventually
 
 
 def captured(order: str, *, amount: int = 8900, fee: int = 300, tax: int = 1421) -> PaymentCaptured:
@@ -62,6 +65,27 @@ async def test_a_capture_is_posted_and_told(shop: Shop) -> None:
         "card_clearing:stripe:EUR": 8900,
     }
     assert {account: await ledger.balance(account) for account in expected} == expected
+
+
+async def test_while_posting_is_halted_captures_wait_and_the_service_goes_on(shop: Shop) -> None:
+    scenario, ledger = shop
+    await ledger.as_owner("INSERT INTO posting_halts (reason) VALUES ('test')")
+    seconds = [0.0]
+    pulse = scenario.runtime.pump.pulse = Pulse(clock=lambda: seconds[-1])
+    with pulse.at_work():
+        capture = asyncio.create_task(scenario.when(captured("1")))
+        await asyncio.sleep(0)
+        seconds.append(60.0)
+        await eventually(
+            lambda: bool(pulse.trouble()), "it says what keeps it from posting", seen=pulse.problem
+        )
+        assert pulse.trouble() == "fails each time: Held('posting is halted: the books do not sum to zero')"
+        assert pulse.problem() == ""
+        assert not capture.done()
+        await ledger.as_owner("UPDATE posting_halts SET lifted_at = now()")
+        await capture
+    assert pulse.trouble() == ""
+    assert await ledger.balance("card:cus_1:EUR") == -8900
 
 
 async def test_a_resent_capture_is_posted_once(shop: Shop) -> None:

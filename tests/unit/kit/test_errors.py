@@ -11,7 +11,7 @@ from google.rpc.status_pb2 import Status
 
 from kit.rpc.reasons import PAGE_TOKEN_INVALID
 from kit.rpc.status import florin_error, grpc_code, trailing_metadata
-from kit.store.database import Outdated, StatementRefused
+from kit.store.database import Held, Outdated, StatementRefused
 from kit.store.reasons import TOO_MANY_WAITING
 from kit.values.errors import Code, Exhausted, FieldProblem, FlorinError, NotFound
 
@@ -73,6 +73,7 @@ def refused_statement(cause: psycopg.Error) -> Exception:
         (grpc.RpcError(), "SERVICE_UNAVAILABLE"),
         (psycopg.OperationalError("the connection is lost"), "STORE_UNAVAILABLE"),
         (refused_statement(psycopg.errors.QueryCanceled("statement time-out")), "STORE_UNAVAILABLE"),
+        (Held("canceling statement due to lock timeout"), "STORE_UNAVAILABLE"),
     ],
 )
 def test_what_may_go_better_in_a_moment_comes_with_advice_to_try_again(error: Exception, reason: str) -> None:

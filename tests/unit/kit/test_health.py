@@ -18,6 +18,7 @@ import structlog
 
 from kit.messaging.pump import Pump
 from kit.observe.pulse import STILL_S, Pulse
+from kit.runtime.background import of_every_context
 from kit.runtime.health import Health
 from kit.store.batch import Gatherer
 from kit.values.schedule import Schedule
@@ -229,6 +230,18 @@ async def test_what_was_due_while_the_store_was_away_does_not_wait_for_its_next_
     assert 600 <= slept < 700
     monkeypatch.undo()
     await runtime.close()
+
+
+def test_what_may_be_late_for_days_takes_no_work_away() -> None:
+    runtime, seconds = RecordingRuntime("order_svc", "postgresql://nowhere.invalid/x", emits=[]), Seconds()
+    of_every_context(runtime.every, runtime.database, runtime.outbox, {})
+    for pulse in runtime.pulses.values():
+        pulse._clock = seconds
+        pulse.beat()
+    seconds.now += 86_400.0
+    late = {name for name, pulse in runtime.pulses.items() if pulse.problem()}
+    assert late == {"bus", "outbox.forget", "outbox.resend"} & set(runtime.pulses)
+    assert {"outbox.park", "partitions.make", "retention.let_go"} <= set(runtime.pulses)
 
 
 class SilentBus:

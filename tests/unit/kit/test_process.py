@@ -15,6 +15,7 @@ from kit.rpc import Servicer
 from kit.runtime.context import Runtime
 from kit.runtime.process import serve
 from kit.runtime.settings import ProcessSettings
+from tests.support.service import RecordingRuntime
 from tests.support.stores import free_port
 from tests.support.waiting import eventually
 
@@ -59,6 +60,26 @@ async def test_a_context_that_cannot_be_closed_keeps_no_other_from_it_and_is_not
     with pytest.raises(RuntimeError, match="the store is away"):
         await lived(bad, good)
     assert good.seen == ["open", "start", "close"]
+
+
+async def test_a_worker_that_fails_while_it_ends_has_ended() -> None:
+    runtime, began = (
+        RecordingRuntime("order_svc", "postgresql://nowhere.invalid/x", emits=[]),
+        asyncio.Event(),
+    )
+
+    async def work() -> None:
+        try:
+            began.set()
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError("what was left could not be done")
+
+    runtime.worker("pump", work)
+    runtime.start()
+    await began.wait()
+    async with asyncio.timeout(10):
+        await runtime.close()
 
 
 async def test_a_process_that_was_asked_to_end_says_so_and_serves_on_for_a_pause() -> None:

@@ -23,6 +23,11 @@ def test_a_store_that_cannot_is_waited_for(code: str) -> None:
     assert blame(of(code)) is Blame.STORE
 
 
+@pytest.mark.parametrize("code", ["55000", "55P03"])
+def test_what_somebody_holds_up_is_waited_for_and_is_not_the_stores(code: str) -> None:
+    assert blame(of(code)) is Blame.HELD
+
+
 @pytest.mark.parametrize("code", ["40001", "40P01"])
 def test_a_race_is_run_again(code: str) -> None:
     assert blame(of(code)) is Blame.RACE
