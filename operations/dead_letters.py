@@ -34,7 +34,7 @@ class Letter:
     error: str
     attempts: int
     created_at: datetime
-    # `replayed` or `discarded`; None while it waits for a person.
+    # `replayed`, `discarded` or, if nobody had to decide it, `handled`; None while it waits for a person.
     outcome: str | None
 
     def document(self) -> dict[str, Any]:
@@ -111,8 +111,9 @@ async def replay(settings: Settings, found: Letter) -> str:
     """Gives the event back to the service that emitted it, and returns which one that is.
 
     Its outbox sends the event to this consumer until it has confirmed it, so nothing is lost whoever dies
-    meanwhile; nobody else gets it again. The letter is closed only once the event is committed there: a crash
-    in between leaves it open. If the event keeps failing it is buried again, and the letter is open again.
+    meanwhile; nobody else gets it again. That is safe at any age: the event of an open letter had no effect
+    (`kit/messaging/dead_letters.py`). The letter is closed only once the event is committed there: a crash in
+    between leaves it open. If the event keeps failing it is buried again, and the letter is open again.
 
     Raises:
         CommandError: it is no event of ours, or it is still being sent.

@@ -7,7 +7,8 @@ from typing import Final
 
 from psycopg.rows import class_row
 
-from kit.messaging.outbox import drop, unpark
+from kit.messaging.outbox import drop
+from kit.messaging.parked import Unparked, unpark
 from operations.connection import connect
 from roster import ROSTER
 from runner.settings import Settings
@@ -60,10 +61,14 @@ async def drop_unwanted(settings: Settings, consumer: str) -> int:
     return events
 
 
-async def send_parked(settings: Settings, consumer: str) -> int:
-    """Has every service send again what it has parked for a consumer; returns how many events that are."""
-    events = 0
-    for service in ROSTER.packages:
-        async with await connect(settings, service) as connection:
-            events += await unpark(connection, consumer)
-    return events
+async def send_parked(settings: Settings, consumer: str, *, forgotten_too: bool) -> Unparked:
+    """Has every service send again what it has parked for a consumer; returns what became of it all."""
+    told = Unparked()
+    async with await connect(settings, consumer) as receiver:
+        for service in ROSTER.packages:
+            async with await connect(settings, service) as sender:
+                each = await unpark(sender, receiver, consumer, forgotten_too=forgotten_too)
+            told.sent += each.sent
+            told.done += each.done
+            told.forgotten += each.forgotten
+    return told

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from inventory_svc.proof import HOLDS_REACHED, OLD_HOLDS
 from kit.messaging.proof import LETTERS_COUNT, OPEN_LETTERS, STUCK_EVENTS, UNCONFIRMED_COUNT
+from kit.store.proof import MISSING_PARTITIONS
 from notification_svc.proof import PENDING_COUNT, STUCK_DELIVERIES
 from order_svc.proof import OPEN_ORDERS_COUNT, STUCK_ORDERS, WAITING_ORDERS
 from payment_svc.proof import (
@@ -86,6 +87,11 @@ async def nothing_stuck(audit: Audit, state: State) -> Finding:
             problems[f"{event_id} {by}"] = (
                 f"{kind} {event_id} is unconfirmed by {by} after {age_s} s and {sends} sends"
                 + _way_out(kind, by, parked=parked)
+            )
+        for table, day in await audit.rows(database, MISSING_PARTITIONS):
+            problems[f"{database} {table}"] = (
+                f"{table} in {database} has no partition for {day};"
+                " `partitions.failed` in its service's log says why"
             )
     [(open_orders,)] = await audit.rows(ORDERS, OPEN_ORDERS_COUNT)
     [(mails,)] = await audit.rows(NOTICES, PENDING_COUNT)

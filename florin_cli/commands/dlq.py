@@ -26,7 +26,7 @@ LetterId = Annotated[str, typer.Argument(metavar="ID", help="dl_…")]
 @app.command("list")
 def list_(
     closed_too: Annotated[
-        bool, typer.Option("--all", help="Also those that were replayed or discarded.")
+        bool, typer.Option("--all", help="Also those that were replayed, discarded or handled after all.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -59,12 +59,27 @@ def list_(as_json: JsonOption = False) -> None:
 @app.command()
 def resend(
     consumer: Annotated[str, typer.Argument(help="Package of the context that did not confirm them.")],
+    forgotten_too: Annotated[
+        bool,
+        typer.Option(
+            "--forgotten",
+            help="Also what is older than its inbox: what it did act on it acts on again.",
+        ),
+    ] = False,
 ) -> None:
     """Send again what was parked for a consumer because it had not confirmed it for a week."""
     if consumer not in ROSTER.packages:
         raise CommandError(f"There is no {consumer}.", way_out=f"One of: {', '.join(ROSTER.packages)}.")
-    events = asyncio.run(outboxes.send_parked(Settings(), consumer))
-    stdout.print(f"{events} parked events are sent to {consumer} again, oldest first.")
+    told = asyncio.run(outboxes.send_parked(Settings(), consumer, forgotten_too=forgotten_too))
+    stdout.print(f"{told.sent} parked events are sent to {consumer} again, oldest first.")
+    if told.done:
+        stdout.print(f"{told.done} it had acted on already; they are owed to it no more.")
+    if told.forgotten:
+        raise CommandError(
+            f"{told.forgotten} stay parked: {consumer} may have acted on them and forgotten that.",
+            way_out=f"If it has not, or is safe to, `florin outbox resend {consumer} --forgotten` sends them."
+            " An inbox forgets while its service runs: after a long absence resend before you start it.",
+        )
 
 
 @app.command()

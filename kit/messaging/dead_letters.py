@@ -5,10 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from kit.store.database import Connection
+import structlog
+
+from kit.store.database import Connection, Database
 from kit.values.ids import NewId
 from kit.values.redaction import redact
+
+log = structlog.get_logger(__name__)
+
+# Looked up one by one: there are few letters, and many rows of an inbox.
+_HANDLED_SQL: Final = """
+UPDATE dead_letters SET acknowledged_at = now(), outcome = 'handled'
+WHERE acknowledged_at IS NULL AND (
+    SELECT true FROM inbox WHERE inbox.event_id = dead_letters.event_id
+        AND inbox.consumer = dead_letters.consumer)
+RETURNING id
+"""
 
 # Long enough for any exception's message, short enough to read in a list.
 _MAX_ERROR_LENGTH = 2_000
@@ -57,3 +71,15 @@ async def bury(connection: Connection, letter: DeadLetter, new_id: NewId) -> Non
             letter.attempts,
         ),
     )
+
+
+async def close_handled(database: Database) -> None:
+    """Close the letters of events that were acted on after all, by another replica or once replayed.
+
+    To be done before the inbox forgets anything: then an open letter is one whose event had no effect, and
+    may be replayed however old it is.
+    """
+    async with database.connection() as connection:
+        closed = await (await connection.execute(_HANDLED_SQL)).fetchall()
+    if closed:
+        log.info("dead_letters.handled", ids=sorted(row[0] for row in closed))

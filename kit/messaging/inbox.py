@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from kit.store.database import Connection, Database
+
+# A day's rows go as a whole, so as long as it has its partition, none of its events is forgotten. What was
+# there before there were days is the exception: it begins with no time at all.
+_RECALL_SQL: Final = """
+WITH days AS MATERIALIZED (SELECT first_id, end_id FROM partitions_of('inbox') WHERE first_id <> 'evt_')
+SELECT id, is_done FROM unnest(%(ids)s::text[]) AS id, LATERAL (
+    SELECT EXISTS (SELECT FROM inbox WHERE event_id = id AND consumer = %(consumer)s) AS is_done) AS recalled
+WHERE is_done OR EXISTS (SELECT FROM days WHERE id COLLATE "C" >= first_id AND id COLLATE "C" < end_id)
+"""
 
 
 async def admit(connection: Connection, consumer: str, event_ids: Sequence[str]) -> frozenset[str]:
@@ -27,3 +37,9 @@ async def is_new(database: Database, consumer: str) -> bool:
     async with database.connection() as connection:
         cursor = await connection.execute("SELECT FROM inbox WHERE consumer = %s LIMIT 1", (consumer,))
         return await cursor.fetchone() is None
+
+
+async def recall(connection: Connection, consumer: str, event_ids: Sequence[str]) -> Mapping[str, bool]:
+    """Return whether a consumer has acted on each of these events; what it may have forgotten is left out."""
+    cursor = await connection.execute(_RECALL_SQL, {"ids": list(event_ids), "consumer": consumer})
+    return dict(await cursor.fetchall())

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -38,16 +39,17 @@ log = structlog.get_logger(__name__)
 # send again what is only waiting in a queue.
 RESEND_PAUSES: Final = Pauses.doubling(5.0, longest_s=60.0)
 
-# After that a person has to look; inboxes remember for longer, so no effect can come twice.
+# What is older is not sent, whoever wakes up and finds it: a person has to look. Inboxes remember for longer,
+# so a consumer knows whatever it is sent.
 RESEND_DAYS: Final = 7
 
 # The process that sent an event knows who has confirmed it, so it is first to note who has not. The others
 # wait this much longer; they only know that not all have.
 _HEAD_START_S: Final = 2.0
 
-# Overdue events that are noted at a time, few enough to hold nobody up, and how often in a turn: together
+# Events that are noted or parked at a time, few enough to hold nobody up, and how often in a turn: together
 # more than three minutes of the highest load.
-_NOTED_AT_ONCE: Final = 5_000
+CHUNK: Final = 5_000
 _MOST_ROUNDS: Final = 20
 
 # What is sent again to one consumer in a turn: to one that has done all it was sent, as much as it can do
@@ -94,6 +96,7 @@ _CLAIM_SQL: Final = """
 WITH due AS (
     SELECT event_id FROM resends
     WHERE consumer = %(consumer)s AND parked_at IS NULL AND next_send_at <= now()
+        AND owed_since > now() - make_interval(days => %(days)s)
     ORDER BY next_send_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE resends SET
@@ -108,9 +111,14 @@ FROM claimed LEFT JOIN outbox USING (event_id) ORDER BY event_id
 """
 
 _PARK_SQL: Final = """
-UPDATE resends SET parked_at = now()
-WHERE parked_at IS NULL AND owed_since <= now() - make_interval(days => %s)
-RETURNING consumer, event_id
+WITH old AS (
+    SELECT event_id, consumer FROM resends
+    WHERE parked_at IS NULL AND owed_since <= now() - make_interval(days => %s)
+    ORDER BY owed_since LIMIT %s FOR UPDATE SKIP LOCKED
+)
+UPDATE resends SET parked_at = now() FROM old
+WHERE resends.event_id = old.event_id AND resends.consumer = old.consumer
+RETURNING resends.consumer
 """
 
 # One after the other: two processes that settle the last two consumers of an event see what the other did.
@@ -125,12 +133,6 @@ _FORGET_SETTLED_SQL: Final = (
 )
 
 
-_UNPARK_SQL: Final = """
-UPDATE resends SET parked_at = NULL, owed_since = now(), next_send_at = now()
-WHERE parked_at IS NOT NULL AND consumer = %s
-"""
-
-
 _UNWANTED_SQL: Final = """
 SELECT event_id FROM resends LEFT JOIN outbox USING (event_id)
 WHERE consumer = %s AND (type IS NULL OR type <> ALL(%s)) LIMIT %s
@@ -142,24 +144,19 @@ async def drop(connection: Connection, consumer: str, *, but: Collection[str]) -
     dropped = 0
     while True:
         async with connection.transaction():
-            cursor = await connection.execute(_UNWANTED_SQL, (consumer, sorted(but), _NOTED_AT_ONCE))
+            cursor = await connection.execute(_UNWANTED_SQL, (consumer, sorted(but), CHUNK))
             events = [row[0] for row in await cursor.fetchall()]
-            await _owe_no_more(connection, events, [consumer] * len(events))
+            await owe_no_more(connection, events, [consumer] * len(events))
         dropped += len(events)
-        if len(events) < _NOTED_AT_ONCE:
+        if len(events) < CHUNK:
             return dropped
 
 
-async def _owe_no_more(connection: Connection, events: Sequence[str], consumers: Sequence[str]) -> None:
+async def owe_no_more(connection: Connection, events: Sequence[str], consumers: Sequence[str]) -> None:
     """Delete what is not owed any more, and the events that are owed to nobody."""
     await connection.execute(_LOCK_SQL, (list(events),))
     await connection.execute(_SETTLE_SQL, (list(events), list(consumers)))
     await connection.execute(_FORGET_SETTLED_SQL, (list(events),))
-
-
-async def unpark(connection: Connection, consumer: str) -> int:
-    """Have all that is parked for a consumer sent again, for a week more; return how much that is."""
-    return (await connection.execute(_UNPARK_SQL, (consumer,))).rowcount
 
 
 @dataclass(slots=True)
@@ -315,11 +312,16 @@ class Outbox:
 
     async def park_old(self) -> int:
         """Put aside what nobody has confirmed for a week, until a person looks; return how much that was."""
-        async with self._database.connection() as connection:
-            parked = await (await connection.execute(_PARK_SQL, (RESEND_DAYS,))).fetchall()
+        parked = Counter[str]()
+        for _ in range(_MOST_ROUNDS):
+            async with self._database.connection() as connection:
+                cursor = await connection.execute(_PARK_SQL, (RESEND_DAYS, CHUNK))
+                parked.update(row[0] for row in await cursor.fetchall())
+            if cursor.rowcount < CHUNK:
+                break
         if parked:
-            log.error("outbox.parked", count=len(parked), consumers=sorted({row[0] for row in parked}))
-        return len(parked)
+            log.error("outbox.parked", count=parked.total(), consumers=sorted(parked))
+        return parked.total()
 
     async def _note_overdue(self) -> None:
         """Note in `resends` who has not confirmed what is overdue, all of it."""
@@ -328,10 +330,10 @@ class Outbox:
         await self._note({event_id: awaited.consumers for event_id, awaited in own})
         for _ in range(_MOST_ROUNDS):
             async with self._database.connection() as connection:
-                cursor = await connection.execute(_OVERDUE_SQL, (sorted(self._types), _NOTED_AT_ONCE))
+                cursor = await connection.execute(_OVERDUE_SQL, (sorted(self._types), CHUNK))
                 overdue = await cursor.fetchall()
             await self._note({event_id: self._missing(event_id, name) for event_id, name in overdue})
-            if len(overdue) < _NOTED_AT_ONCE:
+            if len(overdue) < CHUNK:
                 break
 
     def _missing(self, event_id: str, name: str) -> Iterable[str]:
@@ -352,7 +354,12 @@ class Outbox:
             self._awaited.pop(event_id, None)
 
     async def _resend_to(self, consumer: str, limit: int) -> int:
-        parameters = {"consumer": consumer, "limit": limit, "pauses": list(RESEND_PAUSES.seconds)}
+        parameters = {
+            "consumer": consumer,
+            "limit": limit,
+            "pauses": list(RESEND_PAUSES.seconds),
+            "days": RESEND_DAYS,
+        }
         async with self._database.connection() as connection:
             rows = await (await connection.execute(_CLAIM_SQL, parameters)).fetchall()
         self._settled.extend((row[0], consumer) for row in rows if row[1] is None)
@@ -375,4 +382,4 @@ class Outbox:
 
     async def _settle(self, settled: Sequence[tuple[str, str]]) -> None:
         events, consumers = zip(*settled, strict=True)
-        await self._database.transact(lambda connection: _owe_no_more(connection, events, consumers))
+        await self._database.transact(lambda connection: owe_no_more(connection, events, consumers))

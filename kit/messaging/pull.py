@@ -134,7 +134,9 @@ class Pull:
             await self._stream.ensure()
             if why == "new":
                 await self._stream.remove_shares(self._consumer)
-            await self._stream.ensure_consumer(self._consumer, self._subjects, self._is_new)
+            await self._stream.ensure_consumer(
+                self._consumer, self._subjects, self._is_new, may_narrow=why == "new"
+            )
         except BROKER_UNAVAILABLE as error:
             log.warning("bus.consumer_missing", consumer=self._consumer, error=repr(error))
             self._lost = why

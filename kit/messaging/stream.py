@@ -129,16 +129,23 @@ class Stream:
             log.info("bus.stream_changed", changed=differs)
 
     async def ensure_consumer(
-        self, consumer: str, subjects: Iterable[str], is_new: Callable[[], Awaitable[bool]]
+        self,
+        consumer: str,
+        subjects: Iterable[str],
+        is_new: Callable[[], Awaitable[bool]],
+        *,
+        may_narrow: bool,
     ) -> None:
         """Make the durable consumer of a context if the broker does not have it, or not as it has to be.
 
         Args:
             subjects: of the events that it acts on; what is sent again to it alone comes with them.
             is_new: whether it has never acted on an event; then it gets all that the broker still has.
+            may_narrow: whether what it is given beyond that is given up. A replica that starts knows best
+                what the context acts on; one that was there before may be older than others beside it.
         """
         jetstream = self._client().jetstream(timeout=_API_TIMEOUT_S)
-        filters = sorted((*subjects, resend_filter(consumer)))
+        filters = {*subjects, resend_filter(consumer)}
         try:
             known = (await jetstream.consumer_info(STREAM, consumer)).config
         except nats.js.errors.NotFoundError:
@@ -160,8 +167,10 @@ class Stream:
                 known = known.evolve(
                     deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=await self._now() - _LOOK_BACK
                 )
-        if sorted(known.filter_subjects or []) != filters:
-            await jetstream.add_consumer(STREAM, known.evolve(filter_subjects=filters))
+        given = set(known.filter_subjects or ())
+        wanted = filters if may_narrow else filters | given
+        if given != wanted:
+            await jetstream.add_consumer(STREAM, known.evolve(filter_subjects=sorted(wanted)))
 
     async def remove_shares(self, consumer: str) -> None:
         """Remove the durables that replicas of a context had one each of, until decision 0013."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
 
+from kit.messaging import dead_letters
 from kit.messaging.outbox import Outbox
 from kit.store import partitions
 from kit.store.database import Database
@@ -41,4 +42,10 @@ def of_every_context(every: Every, database: Database, outbox: Outbox, kept_days
     every(RESEND_DUE, outbox.resend_due)
     every(PARK_OLD, outbox.park_old)
     every(MAKE_PARTITIONS, partial(partitions.make_ahead, database))
-    every(LET_GO, partial(partitions.let_go, database, kept_days))
+    every(LET_GO, partial(_let_go, database, kept_days))
+
+
+async def _let_go(database: Database, kept_days: Mapping[str, int]) -> None:
+    # What the inbox says of a letter is noted there before it may be forgotten.
+    await dead_letters.close_handled(database)
+    await partitions.let_go(database, kept_days)

@@ -27,18 +27,42 @@ _CHUNK_ROWS: Final = 5_000
 _MAX_CHUNKS: Final = 100
 
 
+# A partition is attached while the default one is locked and read: rather not at all than for as long as the
+# statements that wait for it have.
+_ATTACH_S: Final = 2.0
+
+_PARTITIONED_SQL: Final = "SELECT name FROM retention WHERE partition_days IS NOT NULL ORDER BY name"
+
+
 async def make_ahead(database: Database) -> int:
-    """Make the partitions of the coming days and return how many were missing."""
-    # Postgres looks through the default partition for what belongs into a new one: there is much to look at
-    # only after this was not done for long.
-    try:
-        made = await _call(database, "SELECT make_partitions()")
-    except Held:
-        # Somebody reads a table for longer than we let others wait for us; there are days left.
-        log.info("partitions.postponed")
-        return 0
+    """Make the partitions of the coming days and return how many were missing.
+
+    Each is a transaction of its own, and a table that fails keeps no other from its turn.
+
+    Raises:
+        ExceptionGroup: of the tables that could not be given all of theirs. It is told until they have them.
+    """
+    made = 0
+    failed: list[Exception] = []
+    async with database.connection() as connection:
+        tables = await (await connection.execute(_PARTITIONED_SQL)).fetchall()
+    for (table,) in tables:
+        try:
+            while await _call(database, "SELECT make_partitions(%s, 1)", table, statement_s=_ATTACH_S):
+                made += 1
+        except Held:
+            # Somebody reads the table for longer than we let others wait for us.
+            log.info("partitions.postponed", table=table)
+        except STORE_UNAVAILABLE:
+            raise
+        except Exception as error:  # the boundary of one table's turn
+            error.add_note(f"Table {table} could not be given the partitions of the coming days.")
+            log.error("partitions.failed", table=table, exc_info=error)
+            failed.append(error)
     if made:
         log.info("partitions.made", partitions=made)
+    if failed:
+        raise ExceptionGroup("tables without the partitions of the coming days", failed)
     return made
 
 
@@ -73,8 +97,10 @@ async def _forget(database: Database, table: str, kept_days: int) -> int:
     return forgotten
 
 
-async def _call(database: Database, statement: LiteralString, *parameters: object) -> int:
-    async with database.patient(statement_s=60.0) as connection:
+async def _call(
+    database: Database, statement: LiteralString, *parameters: object, statement_s: float = 60.0
+) -> int:
+    async with database.patient(statement_s=statement_s) as connection:
         row = await (await connection.execute(statement, parameters)).fetchone()
     assert row is not None, "a function returns a row"
     return int(row[0])

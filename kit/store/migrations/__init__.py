@@ -46,6 +46,11 @@ NEWEST: Final = "heads"
 
 _NEEDS: Final = "-- Needs: "
 
+# All of a table at once: nobody waits for one that is new.
+_FIRST_PARTITIONS: Final = (
+    "SELECT make_partitions(name, 1000) FROM retention WHERE partition_days IS NOT NULL ORDER BY name"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Revision:
@@ -86,7 +91,7 @@ def upgrade(package: str, url: str, to: str = NEWEST) -> None:
             for function in functions(package):
                 run(function, connection)
             # A table that is partitioned by time begins with the partitions of its first days.
-            connection.exec_driver_sql("SELECT make_partitions()")
+            connection.exec_driver_sql(_FIRST_PARTITIONS)
 
 
 def revisions(package: str) -> list[Revision]:

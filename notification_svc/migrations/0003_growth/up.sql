@@ -39,6 +39,37 @@ ALTER TABLE deliveries_default SET (
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000
 );
 
+-- The rows that are there go to the partitions of their weeks. The default one has to stay small: whenever a
+-- partition is made it is locked and read, all of it.
+DO $$
+DECLARE
+    part record;
+BEGIN
+    FOR part IN
+        SELECT 'deliveries_' || to_char(week AT TIME ZONE 'UTC', 'YYYYMMDD') AS name, ids[1] AS low, ids[2] AS high
+        FROM (
+            SELECT DISTINCT date_bin('7 days', requested_at, timestamptz 'epoch') AS week FROM deliveries_before
+        ) AS weeks,
+        LATERAL (
+            -- Where the ids of an instant begin; functions/id_at.sql explains it.
+            SELECT array_agg(id ORDER BY id COLLATE "C") AS ids FROM (
+                SELECT 'ord_' || string_agg(substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ',
+                    1 + (floor(extract(epoch FROM edge) * 1000)::bigint >> place & 31)::integer, 1),
+                    '' ORDER BY place DESC) AS id
+                FROM (VALUES (week), (week + interval '168 hours')) AS edges (edge),
+                    generate_series(0, 45, 5) AS place
+                GROUP BY edge
+            ) AS of_edges
+        ) AS of_week
+        ORDER BY name
+    LOOP
+        EXECUTE format('CREATE TABLE %I PARTITION OF deliveries FOR VALUES FROM (%L) TO (%L)'
+            ' WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000)',
+            part.name, part.low, part.high);
+    END LOOP;
+END
+$$;
+
 INSERT INTO deliveries (id, order_id, channel, template, recipient, facts, correlation_id, traceparent, status,
     attempts, last_error, requested_at, due_at, sent_at)
 SELECT id, order_id, channel, template, recipient, facts, correlation_id, traceparent, status,

@@ -4,6 +4,10 @@
         (':2', 'order.failed', NULL)
     EXCEPT SELECT event, step, trace_id FROM timeline WHERE order_id = 'ord_1' AND at = '2025-01-19Z'
 ) UNION ALL (
+    -- Ids that are ours are in the partition of their week.
+    SELECT 'ord_01JHXXQX… is in ' || tableoid::regclass, '', NULL FROM timeline
+    WHERE order_id = 'ord_01JHXXQX000000000000000000' AND tableoid::regclass::text <> 'timeline_20250116'
+) UNION ALL (
     SELECT 'the service may rewrite a timeline', '', NULL
     WHERE has_table_privilege(current_database(), 'timeline', 'UPDATE, DELETE, TRUNCATE')
 ) UNION ALL (

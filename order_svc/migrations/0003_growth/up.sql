@@ -23,6 +23,35 @@ CREATE TABLE timeline_default PARTITION OF timeline DEFAULT;
 CREATE INDEX timeline_default_age ON timeline_default (at);
 ALTER TABLE timeline_default SET (autovacuum_vacuum_insert_threshold = -1);
 
+-- The rows that are there go to the partitions of their weeks. The default one has to stay small: whenever a
+-- partition is made it is locked and read, all of it.
+DO $$
+DECLARE
+    part record;
+BEGIN
+    FOR part IN
+        SELECT 'timeline_' || to_char(week AT TIME ZONE 'UTC', 'YYYYMMDD') AS name, ids[1] AS low, ids[2] AS high
+        FROM (SELECT DISTINCT date_bin('7 days', at, timestamptz 'epoch') AS week FROM timeline_before) AS weeks,
+        LATERAL (
+            -- Where the ids of an instant begin; functions/id_at.sql explains it.
+            SELECT array_agg(id ORDER BY id COLLATE "C") AS ids FROM (
+                SELECT 'ord_' || string_agg(substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ',
+                    1 + (floor(extract(epoch FROM edge) * 1000)::bigint >> place & 31)::integer, 1),
+                    '' ORDER BY place DESC) AS id
+                FROM (VALUES (week), (week + interval '168 hours')) AS edges (edge),
+                    generate_series(0, 45, 5) AS place
+                GROUP BY edge
+            ) AS of_edges
+        ) AS of_week
+        ORDER BY name
+    LOOP
+        EXECUTE format('CREATE TABLE %I PARTITION OF timeline FOR VALUES FROM (%L) TO (%L)'
+            ' WITH (autovacuum_vacuum_insert_threshold = -1)',
+            part.name, part.low, part.high);
+    END LOOP;
+END
+$$;
+
 INSERT INTO timeline (at, trace_id, order_id, event, service, step, detail)
 SELECT at, CASE WHEN trace_id ~ '^[0-9a-f]{32}$' THEN trace_id::uuid END, order_id,
     CASE WHEN starts_with(event_id, order_id) THEN substr(event_id, length(order_id) + 1) ELSE event_id END,

@@ -183,6 +183,38 @@ async def test_a_context_that_acts_on_one_event_more_keeps_its_place(nats_url: s
         assert len(await jetstream.consumers_info(STREAM)) == 1
 
 
+async def test_an_older_replica_that_connects_again_takes_nothing_from_newer_ones(nats_url: str) -> None:
+    """Replicas are exchanged one by one; what the new version acts on besides comes at once."""
+    more = event_type(OrderFailed).subject_filter
+    async with connected(nats_url) as bus, administrator(nats_url) as jetstream:
+
+        async def given() -> list[str]:
+            return (await jetstream.consumer_info(STREAM, CONSUMER)).config.filter_subjects or []
+
+        async def sent(pull: Pull) -> None:
+            """Send events until the pull brings one: it has made its consumer by then."""
+            taken = asyncio.create_task(take_ids(pull, 1))
+
+            async def send_another() -> bool:
+                await bus.publish(envelope_of(OrderCompleted(order_id="ord_1")))
+                return taken.done()
+
+            await eventually(send_another, "a pull brings an event")
+            await taken
+
+        older = await bus.pull(CONSUMER, SUBJECTS, is_new)
+        await sent(older)
+        await sent(await bus.pull(CONSUMER, [*SUBJECTS, more], is_new))
+        while older._messages:
+            await older.take(linger_s=0)
+        older.restart()
+        await sent(older)
+        assert more in await given()
+        # The next that starts says what the context acts on now.
+        await sent(await bus.pull(CONSUMER, SUBJECTS, is_new))
+        assert more not in await given()
+
+
 async def test_durables_of_the_version_before_are_replaced(nats_url: str) -> None:
     """Each replica had one for its shards, or one for all of them, that acknowledged."""
     others = ["payment_svc-0-of-2", "somebody-0-of-2"]

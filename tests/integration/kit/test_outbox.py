@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
+import psycopg
 import pytest
 from florin.inventory.v1.inventory_events_pb2 import StockReserved
 from florin.order.v1.order_events_pb2 import OrderCompleted
 
+from kit.messaging import inbox, parked
 from kit.messaging import outbox as outbox_module
 from kit.messaging.envelope import Envelope
 from kit.messaging.events import Aggregate, NewEvent, event_type
 from kit.messaging.outbox import RESEND_DAYS, RESEND_PAUSES, Outbox
+from kit.messaging.parked import Unparked, unpark
 from kit.messaging.step import Step
 from kit.runtime.context import Runtime
 from kit.values.clock import system_clock
 from kit.values.ids import new_id
 from kit.values.pauses import Pauses
 from kit.values.trail import Trail
-from tests.integration.kit.sample import CONSUMERS, execute, rows
+from tests.conftest import RecordingRuntimeFactory
+from tests.integration.kit.sample import CONSUMERS, SAMPLE, execute, rows
+from tests.support.databases import ServiceDatabase
 from tests.support.service import RecordingBus, opened, recorded
 from tests.support.waiting import eventually
 
@@ -247,22 +253,85 @@ async def test_what_is_owed_to_a_consumer_that_is_gone_is_dropped_and_nothing_el
     assert await rows(runtime, "SELECT type FROM outbox") == [("order.completed",)]
 
 
-async def test_what_was_owed_for_a_week_is_parked_until_a_person_has_it_sent_again(runtime: Runtime) -> None:
-    [event] = await emit(runtime, "ord_1")
+async def week_old(runtime: Runtime, *order_ids: str) -> list[str]:
+    """Emit events, let a week pass, have them parked and return their ids."""
+    events = await emit(runtime, *order_ids)
     await execute(runtime, f"UPDATE outbox SET created_at = now() - interval '{RESEND_DAYS} days'")
     await execute(runtime, MAKE_DUE)
-    await runtime.outbox.resend_due()
-    assert await runtime.outbox.park_old() == 1
+    assert await runtime.outbox.resend_due() == 0
+    assert await runtime.outbox.park_old() == len(order_ids)
+    return [event.id for event in events]
+
+
+async def unparked(runtime: Runtime, *, forgotten_too: bool = False) -> Unparked:
+    """Have all that is parked sent again to a consumer whose inbox is in the same database."""
+    async with runtime.database.connection() as sender, runtime.database.connection() as receiver:
+        return await unpark(sender, receiver, "notification_svc", forgotten_too=forgotten_too)
+
+
+async def test_a_sender_that_is_back_after_more_than_a_week_sends_nothing_that_old(runtime: Runtime) -> None:
+    """Its consumers may have acted on it and forgotten that."""
+    await emit(runtime, "ord_1")
+    await execute(
+        runtime,
+        "UPDATE outbox SET created_at = now() - interval '9 days', overdue_at = now() - interval '9 days'",
+    )
+    bus = RecordingBus()
+    assert await successor_of(runtime, bus).resend_due() == 0
+    assert bus.published == []
+
+
+async def test_what_was_owed_for_a_week_is_parked_until_a_person_has_it_sent_again(runtime: Runtime) -> None:
+    [event_id] = await week_old(runtime, "ord_1")
     assert await runtime.outbox.park_old() == 0
-    recorded(runtime).take()
     await execute(runtime, MAKE_DUE)
     assert await runtime.outbox.resend_due() == 0
-    assert await rows(runtime, "SELECT event_id FROM outbox") == [(event.id,)]
+    assert await rows(runtime, "SELECT event_id FROM outbox") == [(event_id,)]
 
-    async with runtime.database.connection() as connection:
-        assert await outbox_module.unpark(connection, "notification_svc") == 1
+    assert await unparked(runtime) == Unparked(sent=1)
     assert await runtime.outbox.resend_due() == 1
     assert await runtime.outbox.park_old() == 0, "it has another week"
+
+
+async def test_what_its_consumer_has_acted_on_is_not_sent_again_but_done(runtime: Runtime) -> None:
+    done, open_ = await week_old(runtime, "ord_1", "ord_2")
+    await runtime.database.transact(lambda c: inbox.admit(c, "notification_svc", [done]))
+    assert await unparked(runtime) == Unparked(sent=1, done=1)
+    assert await rows(runtime, "SELECT event_id FROM outbox") == [(open_,)]
+    assert await runtime.outbox.resend_due() == 1
+
+
+async def test_what_its_consumer_may_have_forgotten_stays_parked_unless_a_person_says_so(
+    service_runtime: RecordingRuntimeFactory, service_database: Callable[[str], ServiceDatabase]
+) -> None:
+    database = service_database(SAMPLE)
+    runtime = await service_runtime(SAMPLE, emits=[OrderCompleted], consumers=CONSUMERS, database=database)
+    await week_old(runtime, "ord_1")
+    with psycopg.connect(database.superuser_url) as connection:
+        # Its day has gone from the inbox; what was there before there were days says nothing.
+        for (part,) in connection.execute("SELECT part::text FROM partitions_of('inbox')").fetchall():
+            connection.execute(f"DROP TABLE {part}".encode())
+        connection.execute(
+            "CREATE TABLE inbox_before PARTITION OF inbox FOR VALUES FROM ('evt_') TO ('evt_Z');"
+        )
+    assert await unparked(runtime) == Unparked(forgotten=1)
+    assert await runtime.outbox.resend_due() == 0
+    assert await unparked(runtime, forgotten_too=True) == Unparked(sent=1)
+    assert await runtime.outbox.resend_due() == 1
+
+
+async def test_much_is_parked_and_sent_again_some_at_a_time(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much it is, no statement takes longer than one of ours may."""
+    monkeypatch.setattr(outbox_module, "CHUNK", 3)
+    monkeypatch.setattr(parked, "CHUNK", 3)
+    await week_old(runtime, *[f"ord_{n}" for n in range(10)])
+    commits = "SELECT count(DISTINCT xmin::text) FROM resends"
+    assert await rows(runtime, commits) == [(4,)]
+    assert await unparked(runtime) == Unparked(sent=10)
+    assert await rows(runtime, commits) == [(4,)]
+    assert await runtime.outbox.resend_due() == 10
 
 
 async def test_two_processes_that_hear_of_the_last_two_consumers_at_once_leave_nothing(

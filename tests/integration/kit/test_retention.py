@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
@@ -13,9 +13,12 @@ import pytest
 
 from kit.messaging import dead_letters, inbox
 from kit.messaging.dead_letters import DeadLetter
+from kit.runtime.background import LET_GO, of_every_context
 from kit.store import partitions
 from kit.store.database import Connection, Database
+from kit.store.proof import MISSING_PARTITIONS
 from kit.values.ids import new_id
+from kit.values.schedule import Schedule
 from tests.conftest import RecordingRuntimeFactory
 from tests.integration.kit.sample import SAMPLE
 from tests.support.databases import ServiceDatabase
@@ -116,7 +119,7 @@ async def test_an_old_day_goes_as_a_whole_and_a_young_one_stays(kept: Kept) -> N
     # Eight days are kept to the second, so that of the oldest that is left a part is old.
     assert (len(before), len(left)) == (12, 8)
     assert left == set(sorted(before)[4:])
-    assert not kept.as_owner("SELECT FROM pg_class WHERE relname = ANY (%s)", sorted(before - left))
+    assert not kept.as_owner("SELECT relname FROM pg_class WHERE relname = ANY (%s)", sorted(before - left))
 
 
 async def test_a_turn_costs_the_same_however_much_is_kept(kept: Kept) -> None:
@@ -171,6 +174,52 @@ async def test_after_weeks_without_it_everything_goes_on_and_mends_itself(kept: 
     await admitted(kept, tomorrow)
     assert kept.as_owner(PARTITION, tomorrow) != [("inbox_default",)]
     assert await partitions.make_ahead(kept.database) == 0
+
+
+@pytest.fixture
+async def orders(
+    service_runtime: RecordingRuntimeFactory, service_database: Callable[[str], ServiceDatabase]
+) -> Kept:
+    """A database with two tables of partitions, inbox and timeline."""
+    database = service_database("order_svc")
+    return Kept(await service_runtime("order_svc", emits=[], database=database), database)
+
+
+async def test_a_table_that_cannot_have_a_partition_keeps_no_other_from_its_own_and_is_told(
+    orders: Kept,
+) -> None:
+    def drop_last(table: str) -> str:
+        [(last,)] = orders.as_owner("SELECT max(part::text) FROM partitions_of(%s)", table)
+        orders.as_owner(f"DROP TABLE {last}")
+        return str(last)
+
+    inbox_day, timeline_week = drop_last("inbox"), drop_last("timeline")
+    orders.as_owner(f"CREATE TABLE {inbox_day} (in_the_way integer)")
+    with pytest.raises(ExceptionGroup) as told:
+        await partitions.make_ahead(orders.database)
+    assert told.group_contains(psycopg.errors.DuplicateTable)
+    assert "Table inbox" in told.value.exceptions[0].__notes__[0]
+    weeks = orders.as_owner("SELECT part::text FROM partitions_of('timeline')")
+    assert (timeline_week,) in weeks
+
+
+async def test_a_table_that_somebody_reads_for_long_is_postponed(orders: Kept) -> None:
+    [(last,)] = orders.as_owner("SELECT max(part::text) FROM partitions_of('inbox')")
+    orders.as_owner(f"DROP TABLE {last}")
+    async with await psycopg.AsyncConnection.connect(orders.urls.owner_url) as reader:
+        await reader.execute("SELECT count(*) FROM inbox")
+        assert await partitions.make_ahead(orders.database) == 0
+    assert await partitions.make_ahead(orders.database) == 1
+
+
+async def test_a_table_without_a_partition_for_the_coming_days_is_found(orders: Kept) -> None:
+    assert orders.as_owner(MISSING_PARTITIONS) == []
+    [(last,)] = orders.as_owner("SELECT max(part::text) FROM partitions_of('timeline')")
+    for (part,) in orders.as_owner("SELECT part::text FROM partitions_of('timeline')"):
+        orders.as_owner(f"ALTER TABLE timeline DETACH PARTITION {part}")
+    [(table, day)] = orders.as_owner(MISSING_PARTITIONS)
+    assert table == "timeline"
+    assert f"timeline_{day.replace('-', '')}" <= last
 
 
 async def test_replicas_may_do_it_at_once_while_events_come(kept: Kept) -> None:
@@ -232,6 +281,24 @@ async def test_a_dead_letter_goes_some_time_after_it_was_decided(kept: Kept) -> 
     )
     await partitions.let_go(kept.database, DAYS)
     assert kept.as_owner("SELECT event_id FROM dead_letters ORDER BY 1") == [("evt_1",), ("evt_2",)]
+
+
+async def test_a_letter_whose_event_was_handled_after_all_is_closed_before_the_inbox_forgets(
+    kept: Kept,
+) -> None:
+    """One replica has buried it while a late copy was handled by another."""
+    kept.live_through(12, events=2)
+    [(old,)] = kept.as_owner("SELECT min(event_id) FROM inbox")
+    for event_id in (old, "evt_without_effect"):
+        letter = DeadLetter("a_svc", event_id, "a.b", "", b"", {}, "no", 8)
+        await kept.database.transact(partial(_bury, letter))
+    work: dict[Schedule, Callable[[], Awaitable[object]]] = {}
+    of_every_context(work.__setitem__, kept.database, kept.runtime.outbox, DAYS)
+    await work[LET_GO]()
+    assert kept.as_owner("SELECT event_id FROM inbox WHERE event_id = %s", old) == []
+    assert kept.as_owner("SELECT event_id, outcome FROM dead_letters ORDER BY 1") == sorted(
+        [(old, "handled"), ("evt_without_effect", None)]
+    )
 
 
 async def test_forgetting_keys_costs_as_much_as_there_are_old_ones(kept: Kept) -> None:

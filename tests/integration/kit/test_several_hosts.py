@@ -9,7 +9,9 @@ import psycopg
 import pytest
 
 from kit.store import migrations
+from kit.store.connection import BoundedConnection
 from kit.store.database import Database
+from operations.connection import connect
 from payment_svc.adapters.stripe.listing import StripeListing
 from proof.audit import Audit
 from runner import databases, health, postgres, secrets
@@ -18,13 +20,15 @@ from tests.support.stores import Postgres, Stores, free_port
 
 # Listed first, so that each of them has to pass by the other.
 ORDERS = "order_svc"
+KNOWN_TO_BOTH = ("florin_order", "florin_order_owner", "florin_auditor")
 
 
 @pytest.fixture
 def settings(private_stores: Stores, tmp_path: Path) -> Settings:
     """A host that is away, one that only reads, as a standby does, and one that takes writes."""
     reads, writes = (private_stores.private(Postgres) for _ in range(2))
-    reads.execute("CREATE DATABASE only_here", "ALTER SYSTEM SET default_transaction_read_only = on")
+    reads.execute("CREATE DATABASE only_here", *(f"CREATE ROLE {name} LOGIN" for name in KNOWN_TO_BOTH))
+    reads.execute("CREATE DATABASE florin_order", "ALTER SYSTEM SET default_transaction_read_only = on")
     reads.execute("SELECT pg_reload_conf()")
     hosts = ",".join(f"127.0.0.1:{port}" for port in (free_port(), reads.port, writes.port))
     return Settings(data_dir=tmp_path, postgres_url=f"postgresql://florin:none@{hosts}/postgres")
@@ -51,6 +55,12 @@ async def test_setup_migrations_services_and_checks_find_the_one_that_takes_writ
     await check()
     await check.close()
     assert postgres.address(settings)[0] == "127.0.0.1"
+    # What a person does behind the API is written, too, and does not wait for a server that says nothing.
+    for as_auditor in (False, True):
+        async with await connect(settings, ORDERS, as_auditor=as_auditor) as connection:
+            cursor = await connection.execute("SELECT current_setting('transaction_read_only')")
+            assert await cursor.fetchone() == ("off",)
+            assert isinstance(connection, BoundedConnection)
 
 
 async def test_the_proof_reads_wherever_it_is_let_in_and_writes_nowhere(settings: Settings) -> None:

@@ -53,6 +53,16 @@ INSERT INTO deliveries (id, order_id, channel, template, recipient, facts, corre
 VALUES ('dlv_1', 'ord_a', 'email', 'order_completed', 'a@b.test', '{}', '', '', 'PENDING', 3, 'refused',
     now() - interval '3 min', now() - interval '2 min')
 """
+# Nobody has made partitions for long.
+_NO_WEEKS: Final = """
+DO $$
+DECLARE part regclass;
+BEGIN
+    FOR part IN SELECT p.part FROM partitions_of('timeline') AS p LOOP
+        EXECUTE format('DROP TABLE %s', part);
+    END LOOP;
+END $$
+"""
 _FOREIGN_SALE: Final = """
 INSERT INTO reservations (id, order_id, merchant_id, status, expires_at, created_at)
 VALUES ('rsv_x', 'ord_nobody', 'mer_1', 'SOLD', now(), now() - interval '5 min')
@@ -155,6 +165,7 @@ LIES: Final[dict[str, list[tuple[str, str, str]]]] = {
         (PAYMENTS, "UPDATE payments SET status = 'UNKNOWN', amount_captured = 0", "pay_a is UNKNOWN"),
         (STOCK, _OUTBOX, "evt_9"),
         (NOTICES, _LATE_MAIL, "s late after 3 attempts: refused"),
+        (ORDERS, _NO_WEEKS, "timeline in florin_order has no partition for 20"),
     ],
     "clearing_matches_psp": [
         (

@@ -1,11 +1,11 @@
--- Makes the partitions of the coming time and returns how many were missing. Any number of replicas may call it.
--- If nobody did for longer than it looks ahead, rows are in the default partitions; those of the time to come
--- are made all the same, and what is in the default ones goes when it is old.
-CREATE OR REPLACE FUNCTION make_partitions() RETURNS integer LANGUAGE plpgsql
+-- Makes partitions of the coming time of one table, so many at most, and returns how many were missing of them.
+-- Any number of replicas may call it.
+-- If nobody did for longer than it looks ahead, rows are in the default partition; those of the time to come
+-- are made all the same, and what is in the default one goes when it is old.
+CREATE OR REPLACE FUNCTION make_partitions(wanted text, most integer) RETURNS integer LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
-    kept retention;
     length interval;
     since timestamptz;
     made integer := 0;
@@ -13,14 +13,13 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtextextended('florin.retention', 0)) THEN
         RETURN 0;  -- Another replica is at it.
     END IF;
-    FOR kept IN SELECT * FROM retention WHERE partition_days IS NOT NULL ORDER BY name LOOP
-        length := make_interval(days => kept.partition_days);
-        since := date_bin(length, now(), timestamptz 'epoch');
-        -- A week is longer than it takes somebody to notice that this is not done.
-        WHILE since <= now() + greatest(length, interval '7 days') LOOP
-            made := made + make_partition(kept.name, since, since + length)::integer;
-            since := since + length;
-        END LOOP;
+    SELECT make_interval(days => partition_days) INTO STRICT length FROM retention
+        WHERE name = wanted AND partition_days IS NOT NULL;
+    since := date_bin(length, now(), timestamptz 'epoch');
+    -- A week is longer than it takes somebody to notice that this is not done.
+    WHILE made < most AND since <= now() + greatest(length, interval '7 days') LOOP
+        made := made + make_partition(wanted, since, since + length)::integer;
+        since := since + length;
     END LOOP;
     RETURN made;
 END

@@ -11,4 +11,8 @@ AS $$
     WHERE bounds IS NOT NULL
 $$;
 
+-- By them a service knows how far back its inbox goes.
 REVOKE EXECUTE ON FUNCTION partitions_of FROM PUBLIC;
+DO $$ BEGIN
+    EXECUTE format('GRANT EXECUTE ON FUNCTION partitions_of TO %I', current_database());
+END $$;
