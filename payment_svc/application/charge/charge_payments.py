@@ -115,6 +115,7 @@ def fact_of(
     message: str = "",
     key_spent: bool = False,
     still_payable: bool = False,
+    left_nothing: bool = False,
 ) -> PspFact:
     """Return what has become of a payment's current attempt."""
     current = payment.current
@@ -129,4 +130,5 @@ def fact_of(
         message=message,
         key_spent=key_spent,
         still_payable=still_payable,
+        left_nothing=left_nothing,
     )
