@@ -126,6 +126,7 @@ class Payments:
         self.by_id: dict[str, Payment] = {}
         self.webhooks: dict[tuple[str, str], str] = {}
         self.decided: list[Decided] = []
+        self._due: list[str] = []
 
     async def add(self, payments: Sequence[Payment]) -> list[Payment]:
         new: list[Payment] = []
@@ -176,9 +177,14 @@ class Payments:
         return self.by_id.get(payment_id)
 
     async def claim_undecided(self, *, limit: int, lease_s: float) -> list[Payment]:
-        """Return all that are undecided: to this sweep, everything is due at any time."""
-        due = [payment for payment in self.by_id.values() if payment.current.state in UNDECIDED]
-        return [replace(payment, attempts=(payment.current,)) for payment in due]
+        """Return undecided ones that are due, each once a sweep."""
+        claimed, self._due = self._due[:limit], self._due[limit:]
+        return [replace(self.by_id[each], attempts=(self.by_id[each].current,)) for each in claimed]
+
+    def all_are_due(self) -> None:
+        """Let the next sweep look at whatever is undecided."""
+        undecided = (each for each in self.by_id.values() if each.current.state in UNDECIDED)
+        self._due = [payment.id for payment in undecided]
 
 
 class Books:

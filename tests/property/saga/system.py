@@ -133,6 +133,7 @@ class System:
 
     def sweep(self) -> None:
         """Let the payment service look for payments that are undecided."""
+        self.payments.all_are_due()
         self._run(self.services["payment_svc"].background[LOOK_UP_DUE.name]())
 
     def decide(self, payment_id: str, outcome: PaymentStatus, *, lags: bool) -> None:
