@@ -26,7 +26,7 @@ from payment_svc.domain.schedule import LEAVE_TO_CALL_S
 # What was sent shortly before its key was too old is long over after this, whatever it waited for on its way.
 _STRAY_CALLS: Final = timedelta(hours=1)
 
-# How long a PSP that nobody here knows may remember a key: as long as Stripe does.
+# How long a PSP that has no gateway here may remember a key.
 _KEY_LIFETIME: Final = timedelta(hours=23)
 
 
