@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -54,13 +55,16 @@ def build(
         runtime.closers.append(stripe.close)
         psps = [stripe]
     by_name = {psp.name: psp for psp in psps}
+    key_lifetimes = {psp.name: psp.key_lifetime for psp in psps}
 
     def scope(step: Step) -> Scope:
+        # Before the step puts anything on record.
+        begun_s = asyncio.get_running_loop().time()
         return Scope(
             payments=payments(step.connection),
             new_id=runtime.new_id,
             clock=runtime.clock,
-            charge=lambda new: step.after_commit(partial(charger.charge, new)),
+            charge=lambda new: step.after_commit(partial(charger.charge, new, recorded_s=begun_s)),
             fee_bp=settings.platform_fee_bp,
             psp=psps[0].name,
         )
@@ -84,8 +88,13 @@ def build(
     async def learn(fact: PspFact) -> Payment | None:
         return (await news.submit(fact)).payment
 
+    async def take_leave(payments: list[Payment]) -> Sequence[bool]:
+        return await reader.take_leave(payments, key_lifetimes)
+
+    # As many as there are slots for calls; none of them is refused.
+    leave = runtime.gather("leave_to_call", take_leave, patience_s=None)
     calls = PspCalls()
-    charger = Charger(by_name, calls, learn)
+    charger = Charger(by_name, calls, learn, leave.submit)
     look_ups = LookUps(
         by_name, reader, calls, charger, clock=runtime.clock, action_ttl_s=settings.action_ttl_s
     )
@@ -96,7 +105,9 @@ def build(
     runtime.serve(
         "florin.payment.v1.PaymentService",
         payment_service_pb2_grpc.add_PaymentServiceServicer_to_server,
-        PaymentServicer(reader=reader, ask=partial(ask_psp, reader, by_name), decisions=decisions),
+        PaymentServicer(
+            reader=reader, ask=partial(ask_psp, reader, by_name, runtime.clock), decisions=decisions
+        ),
     )
     runtime.serve(
         "florin.payment.v1.WebhookService",

@@ -78,7 +78,8 @@ WHERE id > %(after)s AND NOT (0 <= amount_refunded
 # Of payments after `after`, or among `ids`, those that are undecided for longer than `open_s`, `action_s`
 # while the buyer has to do something, or `bank_s` while a bank decides. By their birth: look-ups without an
 # answer turn PROCESSING into UNKNOWN and back, as if it were new each time. What is PROCESSING with a
-# reference is so by the PSP's own word, unless it is being closed.
+# reference is so by the PSP's own word, unless it is being closed. And all that have
+# failed and that the PSP was asked in vain to cancel, for minutes: their buyers could still pay them.
 STUCK_PAYMENTS: Final = """
 SELECT p.id, p.status, extract(epoch FROM now() - p.created_at)::int
 FROM payments p LEFT JOIN attempts a ON a.payment_id = p.id AND a.state <> 'ENDED'
@@ -88,6 +89,10 @@ WHERE (p.id > %(after)s OR p.id = ANY(%(ids)s))
         WHEN p.status = 'REQUIRES_ACTION' THEN %(action_s)s
         WHEN p.status = 'PROCESSING' AND a.state = 'OPEN' AND a.psp_reference IS NOT NULL THEN %(bank_s)s
         ELSE %(open_s)s END)
+UNION ALL
+SELECT p.id, 'FAILED and not cancelled at its PSP', extract(epoch FROM now() - p.created_at)::int
+FROM attempts a JOIN payments p ON p.id = a.payment_id
+WHERE a.look_up_at IS NOT NULL AND a.state = 'CLOSING' AND a.look_ups >= 8 AND p.status = 'FAILED'
 """
 # Of the same, the last that is so old that none before it is to come, and those up to it that are
 # undecided. What is decided stays so, which is why nobody has to look for it again, and no index has to

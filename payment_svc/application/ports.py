@@ -117,13 +117,22 @@ class PaymentReader(Protocol):
         `BETWEEN_LOOK_UPS`.
         """
 
+    async def take_leave(
+        self, payments: Sequence[Payment], key_lifetimes: Mapping[str, timedelta]
+    ) -> Sequence[bool]:
+        """Put on record that payments are about to be charged, and return which of them may be.
+
+        Those may whose current attempt is still open, of which no PSP has told anything, and whose key its
+        PSP remembers. The leave holds for `LEAVE_TO_CALL_S`.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What a use case is given for one step.
 
     Attributes:
-        charge: takes payments to charge once the step is committed.
+        charge: takes payments to charge once the step is committed; what it adds has leave to be called.
         fee_bp: the platform's fee in basis points.
         psp: name of the PSP that new payments go to.
     """

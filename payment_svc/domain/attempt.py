@@ -50,6 +50,7 @@ class Attempt:
         psp_reference: the PSP's id of what came of it; empty until known.
         reason: Florin's reason, if it ended without money or is about to.
         look_ups: how often the PSP was asked what became of it.
+        has_leave: whether a process had leave to charge it when this was read.
     """
 
     payment_id: str
@@ -67,11 +68,17 @@ class Attempt:
     next_action_type: str = ""
     next_action_url: str = ""
     look_ups: int = 0
+    has_leave: bool = False
 
     @property
     def psp_key(self) -> str:
         """The idempotency key of its call: payment, kind, number."""
         return f"{self.payment_id}:{self.kind.value.lower()}:{self.number}"
+
+    @property
+    def may_be_charging(self) -> bool:
+        """Whether a call may be under way that takes money; under a key that has a result no call does."""
+        return self.has_leave and self.state is State.OPEN and not self.psp_reference
 
     def after_it(self, at: datetime) -> Attempt:
         """Return the next attempt of the same operation, with a key of its own."""

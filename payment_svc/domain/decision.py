@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from payment_svc.domain.attempt import Attempt, State
 from payment_svc.domain.payment import Payment, PspFact, Source, Status
 
 
@@ -15,10 +16,14 @@ class PspWord:
     Attributes:
         heard: whether it could be asked and gave an answer.
         fact: what it says; None if it knows nothing of the payment.
+        about: the attempt that it was asked about, as it was then.
+        key_lives: whether the PSP may still take the money by a call under the attempt's key.
     """
 
     heard: bool
     fact: PspFact | None = None
+    about: Attempt | None = None
+    key_lives: bool = False
 
     def __str__(self) -> str:
         """What it says, in one word or two."""
@@ -28,15 +33,9 @@ class PspWord:
             return "never heard of it"
         return "still payable" if self.fact.still_payable else self.fact.status.value
 
-    def contradicts(self, outcome: Status) -> bool:
-        """Whether the PSP says otherwise, or has not ended what is to be decided."""
-        if not self.heard:
-            return False
-        if self.fact is None:
-            return outcome is Status.CAPTURED
-        taken = self.fact.status is Status.CAPTURED
-        over = self.fact.status in (Status.FAILED, Status.VOIDED) and not self.fact.still_payable
-        return not (taken if outcome is Status.CAPTURED else over)
+    def is_of(self, payment: Payment) -> bool:
+        """Whether what was asked about is still all that is known of a payment."""
+        return self.about is not None and _known(self.about) == _known(payment.current)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,24 @@ class DecidePayment:
     psp_reference: str
     against_psp: bool
     word: PspWord
+
+    def objection(self, payment: Payment) -> str:
+        """Return what speaks against it, if the PSP is believed; empty if nothing does."""
+        if not self.word.is_of(payment):
+            return "the payment has moved since it was asked"
+        fact = self.word.fact
+        if self.outcome is Status.CAPTURED:
+            if not self.word.heard:
+                return ""
+            if fact is None or fact.status is not Status.CAPTURED:
+                return "it has not taken the money"
+            if (fact.amount_captured, fact.currency) != (payment.amount, payment.currency):
+                return f"it has taken {fact.amount_captured} {fact.currency}"
+            return ""
+        if fact is None:
+            return "it may still take the money, by a call of ours" if self.word.key_lives else ""
+        over = fact.status in (Status.FAILED, Status.VOIDED) and not fact.still_payable
+        return "" if over else "it has not ended it"
 
     def reference_of(self, payment: Payment) -> str:
         """The PSP's id of the payment, as far as it is known to anybody."""
@@ -91,3 +108,7 @@ class Decided:
     psp_said: str
     against_psp: bool
     decided_at: datetime
+
+
+def _known(attempt: Attempt) -> tuple[int, State, str]:
+    return attempt.number, attempt.state, attempt.psp_reference

@@ -89,6 +89,7 @@ class PspFact:
         reason: Florin's reason of a failure.
         still_payable: with FAILED: nothing is taken, but the PSP would still take it.
         key_spent: with UNKNOWN: the PSP would answer the same key with the same error of its own.
+        left_nothing: with FAILED: the PSP, whose error its key repeats, has nothing of the attempt.
     """
 
     payment_id: str
@@ -106,6 +107,7 @@ class PspFact:
     next_action_url: str = ""
     still_payable: bool = False
     key_spent: bool = False
+    left_nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +162,14 @@ class Payment:
             known = self._with(replace(self.current, psp_reference=fact.psp_reference), at)
         if fact.key_spent:
             return known._spent(at)
+        if fact.left_nothing:
+            return known._without_trace(fact, at)
         if fact.still_payable:
             return known._closing(fact, at)
         if self.current.state is State.CLOSING and fact.status is not Status.CAPTURED:
             return known._closed(at) if fact.status in _NOTHING_TAKEN else known
         if fact.status is self.status or self._is_older(fact) or {fact.status, self.status} <= _NOTHING_TAKEN:
             return known
-        if known._left_nothing(fact) and self.current.number < MAX_ATTEMPTS:
-            return known._again(fact.reason, at)
         return known._move(fact, at)
 
     def _check_origin(self, fact: PspFact) -> None:
@@ -244,17 +246,16 @@ class Payment:
             return self
         return self._with(replace(self.current, state=State.SPENT), at, Status.UNKNOWN)
 
-    def _left_nothing(self, fact: PspFact) -> bool:
-        """Whether a fact says that the PSP, which broke, has nothing of the attempt."""
-        return (
-            self.current.state is State.SPENT
-            and (fact.status, fact.source) == (Status.FAILED, Source.LOOKUP)
-            and not self.current.psp_reference
-        )
+    def _without_trace(self, fact: PspFact, at: datetime) -> Payment:
+        """Begin another attempt, with a key of its own, after one that has left nothing; in the end, fail.
 
-    def _again(self, reason: str, at: datetime) -> Payment:
-        """Begin another attempt, with a key of its own, after one that has left nothing."""
-        over = self._with(self.current.ended(reason), at, Status.PROCESSING)
+        What was looked up late is outdated, if more is known meanwhile than that the key is spent.
+        """
+        if self.current.state is not State.SPENT or self.current.psp_reference:
+            return self
+        if self.current.number == MAX_ATTEMPTS:
+            return self._move(fact, at)
+        over = self._with(self.current.ended(fact.reason), at, Status.PROCESSING)
         return replace(over, attempts=(*over.attempts, over.current.after_it(at)))
 
     def _with(self, attempt: Attempt, at: datetime, status: Status | None = None) -> Payment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kit.values.errors import Declined, IllegalMove, InvalidRequest, NotFound, Reason, Unavailable
+from kit.values.errors import Conflict, Declined, IllegalMove, InvalidRequest, NotFound, Reason, Unavailable
 
 PAYMENT_NOT_FOUND: Final = Reason(
     "PAYMENT_NOT_FOUND", NotFound, "No payment of yours has this id.", "Check the id."
@@ -20,8 +20,16 @@ WEBHOOK_SIGNATURE_INVALID: Final = Reason(
 PSP_SAYS_OTHERWISE: Final = Reason(
     "PSP_SAYS_OTHERWISE",
     IllegalMove,
-    "A payment was to be decided otherwise than its PSP says, or while the PSP may still decide it.",
+    "A payment was to be decided otherwise than its PSP says, or while the PSP may still decide it: for a day"
+    " after a call, what the PSP has never heard of may still be charged under its key.",
     "Leave it to the PSP; or, if you know better than it does, decide with `against_psp`.",
+)
+
+CALL_UNDER_WAY: Final = Reason(
+    "CALL_UNDER_WAY",
+    Conflict,
+    "A payment was to be decided as failed while its PSP may be charging it.",
+    "Decide again after the time in the answer; if it happens again, the look-ups are still at it.",
 )
 
 PSP_REFERENCE_MISSING: Final = Reason(
@@ -50,6 +58,7 @@ REASONS: Final = (
     PAYMENT_NOT_FOUND,
     WEBHOOK_SIGNATURE_INVALID,
     PSP_SAYS_OTHERWISE,
+    CALL_UNDER_WAY,
     PSP_REFERENCE_MISSING,
     CARD_DECLINED,
     PSP_UNAVAILABLE,

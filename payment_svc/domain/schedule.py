@@ -12,8 +12,14 @@ from payment_svc.domain.payment import Payment, Status
 # How soon it is noticed that a payment is due; each has its own time, as follows.
 LOOK_UP_DUE: Final = Schedule("payments.look_up", every_s=0.5)
 
-# Longer than a call to the PSP may take, so that nobody asks while the answer may still come.
-FIRST_LOOK_UP_S: Final = 8.0
+# No call to a PSP takes longer; gateways have shorter time-outs of their own.
+LONGEST_CALL_S: Final = 8.0
+
+# Nobody asks while the answer may still come.
+FIRST_LOOK_UP_S: Final = LONGEST_CALL_S
+
+# How long a charge may be made once it is on record that it may be: half of it to begin, half for the call.
+LEAVE_TO_CALL_S: Final = 2 * LONGEST_CALL_S
 
 # A payment without an answer is looked up soon, then less and less often.
 AFTER_NO_ANSWER: Final = Pauses.doubling(0.25, longest_s=60.0)

@@ -14,6 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from payment_svc.domain.payment import Status
 from tests.property.saga.psp import Card, Fate
 from tests.property.saga.system import CAST, PRICES, System, key_of
 
@@ -119,6 +120,13 @@ class Saga(RuleBasedStateMachine):
     @rule()
     def undecided_payments_are_looked_up(self) -> None:
         self.system.sweep()
+
+    @precondition(lambda self: self.system.payments.by_id)
+    @rule(data=st.data(), outcome=st.sampled_from([Status.FAILED, Status.CAPTURED]), lags=st.booleans())
+    def somebody_decides_a_payment(self, data: st.DataObject, outcome: Status, lags: bool) -> None:
+        """Whatever the service lets them decide, and while the PSP's search may be behind."""
+        payment_id = data.draw(st.sampled_from(sorted(self.system.payments.by_id)))
+        self.system.decide(payment_id, outcome, lags=lags)
 
     @precondition(lambda self: self.system.psp.calls)
     @rule()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
@@ -14,7 +15,7 @@ from payment_svc.application.ports import Webhook
 from payment_svc.domain.attempt import Attempt, Kind, State
 from payment_svc.domain.decision import Decided
 from payment_svc.domain.payment import Payment, Status
-from payment_svc.domain.schedule import BETWEEN_LOOK_UPS, FIRST_LOOK_UP_S, next_look_up_s
+from payment_svc.domain.schedule import BETWEEN_LOOK_UPS, FIRST_LOOK_UP_S, LEAVE_TO_CALL_S, next_look_up_s
 
 _PAYMENT: Final = (
     "p.id, p.order_id, p.merchant_id, p.customer_id, p.amount, p.fee_amount, p.tax_amount, p.currency,"
@@ -24,10 +25,11 @@ _PAYMENT: Final = (
 _ATTEMPT: Final = (
     "a.payment_id, a.psp, a.amount, a.started_at, a.number, a.operation, a.kind, a.state,"
     " coalesce(a.psp_reference, ''), a.reason, a.decline_code, a.message, a.next_action_type,"
-    " a.next_action_url, a.look_ups"
+    " a.next_action_url, a.look_ups, coalesce(a.call_until > now(), false)"
 )
 
-# A payment and its first attempt at once.
+# A payment and its first attempt at once, with leave to call the PSP from now on: the time of the transaction
+# is that of its begin.
 _INSERT: Final = """
 WITH new AS (
     SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[],
@@ -44,8 +46,10 @@ WITH new AS (
     ON CONFLICT (order_id) DO NOTHING
     RETURNING id
 )
-INSERT INTO attempts (payment_id, kind, number, operation, amount, psp, state, started_at, look_up_at)
-SELECT new.id, 'CHARGE', 1, 1, new.amount, new.psp, 'OPEN', new.created_at, now() + make_interval(secs => %s)
+INSERT INTO attempts (payment_id, kind, number, operation, amount, psp, state, started_at, look_up_at,
+    call_until)
+SELECT new.id, 'CHARGE', 1, 1, new.amount, new.psp, 'OPEN', new.created_at, now() + make_interval(secs => %s),
+    clock_timestamp() + make_interval(secs => %s)
 FROM new JOIN added USING (id)
 RETURNING payment_id
 """
@@ -88,6 +92,20 @@ WITH due AS (
 SELECT {_PAYMENT}, {_ATTEMPT} FROM due a JOIN payments p ON p.id = a.payment_id
 """
 
+# Whoever decides a payment holds its row, and so does this: one of them comes first, and the other sees it.
+_TAKE_LEAVE: Final = """
+WITH held AS (
+    SELECT id FROM payments WHERE id = ANY(%s) ORDER BY id FOR UPDATE
+)
+UPDATE attempts a SET call_until = now() + make_interval(secs => %s)
+FROM held JOIN unnest(%s::text[], %s::text[], %s::smallint[], %s::float8[])
+    AS n (payment_id, kind, number, key_lifetime_s) ON n.payment_id = held.id
+WHERE (a.payment_id, a.kind, a.number) = (n.payment_id, n.kind, n.number)
+    AND a.state = 'OPEN' AND a.psp_reference IS NULL
+    AND a.started_at > now() - make_interval(secs => n.key_lifetime_s)
+RETURNING a.payment_id
+"""
+
 _WIDTH: Final = _PAYMENT.count(",") + 1
 
 
@@ -108,6 +126,7 @@ def _attempt(row: Sequence[Any]) -> Attempt:
         next_action_type=row[12],
         next_action_url=row[13],
         look_ups=row[14],
+        has_leave=row[15],
     )
 
 
@@ -167,6 +186,7 @@ class PostgresPayments:
                 [p.updated_at for p in payments],
                 [p.current.psp for p in payments],
                 FIRST_LOOK_UP_S,
+                LEAVE_TO_CALL_S,
             ),
         )
         new = {row[0] for row in await cursor.fetchall()}
@@ -314,3 +334,22 @@ class PostgresPaymentReader:
             pauses = [max(lease_s, pause_s) for pause_s in BETWEEN_LOOK_UPS.seconds]
             cursor = await connection.execute(_CLAIM, {"pauses": pauses, "limit": limit})
             return _payments(await cursor.fetchall())
+
+    async def take_leave(
+        self, payments: Sequence[Payment], key_lifetimes: Mapping[str, timedelta]
+    ) -> Sequence[bool]:
+        """Put on record that payments are about to be charged, and return which of them may be."""
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(
+                _TAKE_LEAVE,
+                (
+                    [p.id for p in payments],
+                    LEAVE_TO_CALL_S,
+                    [p.id for p in payments],
+                    [p.current.kind.value for p in payments],
+                    [p.current.number for p in payments],
+                    [key_lifetimes[p.current.psp].total_seconds() for p in payments],
+                ),
+            )
+            may = {row[0] for row in await cursor.fetchall()}
+        return [payment.id in may for payment in payments]

@@ -20,6 +20,7 @@ from kit.observe import telemetry
 from kit.values.redaction import redact
 from payment_svc.adapters.stripe.amounts import stripe_amount
 from payment_svc.adapters.stripe.intents import NAME, attempt_of, fact_of_decline, fact_of_intent
+from payment_svc.adapters.stripe.listed import Listed, Wanted
 from payment_svc.adapters.stripe.pace import Pace
 from payment_svc.application.ports import PspKeySpent, PspRejected, PspUnavailable, PspUndecided
 from payment_svc.domain.attempt import State
@@ -34,11 +35,13 @@ KEY_LIFETIME: Final = timedelta(hours=23)
 # The only payment methods that we hand on: Stripe would take other objects in their place, such as sources.
 _PAYMENT_METHOD: Final = re.compile(r"pm_[A-Za-z0-9_]{1,80}")
 
-# Stripe's clock and ours may differ by this much where one looks for what was made at a time.
+# Stripe's clock and ours may differ by this much where one looks for what was made at a time. What is not
+# found then is charged under another key, so it had better be too much.
 _CLOCKS_DIFFER: Final = timedelta(minutes=1)
 
-# Intents of an account within a few minutes, in pages of a hundred: more than these are not paged through.
-_MAX_PAGES: Final = 100
+# Pages of a hundred that each process reads of Stripe's list. Stripe answers an account a hundred reads a
+# second.
+_LISTS_PER_S: Final = 10.0
 
 
 class StripeGateway:
@@ -48,6 +51,7 @@ class StripeGateway:
         base_url: `https://api.stripe.com`, or the simulator's address.
         return_url: page of the shop to which a bank sends its customer back; none is named if it is empty.
         searches_per_s: how many searches this process may ask for.
+        lists_per_s: how many pages of the list.
         timeout_s: how long a call may take.
     """
 
@@ -61,9 +65,11 @@ class StripeGateway:
         base_url: str,
         return_url: str = "",
         searches_per_s: float = 5.0,
+        lists_per_s: float = _LISTS_PER_S,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         self._searches = Pace(searches_per_s)
+        self._listed = Listed(self._page, Pace(lists_per_s))
         self._return = {"return_url": return_url} if return_url else {}
         self._timeout_s = timeout_s
         self._http = stripe.AIOHTTPClient(timeout=timeout_s)
@@ -77,6 +83,7 @@ class StripeGateway:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._listed.close()
         await self._http.close_async()  # type: ignore[no-untyped-call]  # the library leaves it untyped
 
     async def charge(self, payment: Payment) -> PspFact:
@@ -130,7 +137,7 @@ class StripeGateway:
                         await self._request("get", f"/v1/payment_intents/{payment.current.psp_reference}"),
                     )
                 if payment.current.state is State.SPENT:
-                    return _best(payment, await self._listed(payment))
+                    return _best(payment, await self._listed.find(_made_by(payment)))
                 return _best(payment, await self._searched(payment))
             except (stripe.CardError, stripe.InvalidRequestError) as error:
                 raise PspUndecided(f"the look-up was refused: {error}") from error
@@ -159,23 +166,11 @@ class StripeGateway:
         found = await self._request("get", "/v1/payment_intents/search", query=query, limit=10)
         return list(found["data"])
 
-    async def _listed(self, payment: Payment) -> list[dict[str, Any]]:
-        """Return the payment's intents among all that Stripe made between its call and its last answer."""
-        params: dict[str, Any] = {
-            "created": {
-                "gte": int((payment.current.started_at - _CLOCKS_DIFFER).timestamp()),
-                "lte": int((payment.updated_at + _CLOCKS_DIFFER).timestamp()),
-            },
-            "limit": 100,
-        }
-        for _ in range(_MAX_PAGES):
-            page = await self._request("get", "/v1/payment_intents", **params)
-            if mine := [each for each in page["data"] if _payment_id(each) == payment.id]:
-                return mine
-            if not page["has_more"]:
-                return []
-            params["starting_after"] = page["data"][-1]["id"]
-        raise PspUndecided(f"{payment.id} is not among the last {_MAX_PAGES * 100} intents of its time")
+    async def _page(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return await self._request("get", "/v1/payment_intents", **params)
+        except (stripe.CardError, stripe.InvalidRequestError) as error:
+            raise PspRejected(str(error)) from error
 
     async def _request(self, method: str, path: str, **params: Any) -> dict[str, Any]:
         """Make one call and return the JSON of its answer; card and request errors pass as they are."""
@@ -226,8 +221,11 @@ def _best(payment: Payment, intents: Iterable[Mapping[str, Any]]) -> PspFact | N
     return facts[0] if facts else None
 
 
-def _payment_id(intent: Mapping[str, Any]) -> str:
-    return str((intent.get("metadata") or {}).get("payment_id") or "")
+def _made_by(payment: Payment) -> Wanted:
+    """Return what there may be of the current attempt: made between its call and its last answer."""
+    since = payment.current.started_at - _CLOCKS_DIFFER
+    until = payment.updated_at + _CLOCKS_DIFFER
+    return Wanted(payment.id, int(since.timestamp()), int(until.timestamp()))
 
 
 def _span(name: str, payment: Payment) -> AbstractContextManager[Any]:

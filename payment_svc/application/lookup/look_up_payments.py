@@ -97,7 +97,7 @@ class LookUps:
         trace at the PSP is left to a person.
         """
         if payment.current.state is State.SPENT:
-            nothing = fact_of(payment, Status.FAILED, Source.LOOKUP, reason="psp_error")
+            nothing = fact_of(payment, Status.FAILED, Source.LOOKUP, reason="psp_error", left_nothing=True)
             await self._charger.go_on(payment, nothing)
         elif self._clock() - payment.current.started_at > psp.key_lifetime:
             log.error("payment.lost", payment_id=payment.id, correlation_id=payment.trail.correlation_id)

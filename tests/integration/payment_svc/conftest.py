@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from florin.common.v1.charge_pb2 import ChargeInstruction
@@ -90,6 +91,18 @@ class Till(Scenario[Scope]):
                 "UPDATE attempts SET look_up_at = now() WHERE payment_id = %s AND look_up_at IS NOT NULL",
                 (payment.id,),
             )
+
+    async def let_leave_pass(self, payment: Payment) -> None:
+        """Let nobody have leave to charge a payment any more."""
+        await self._change(payment, "call_until = now()")
+
+    async def make_older(self, payment: Payment, age: timedelta) -> None:
+        """Let a payment's attempt have begun so long ago."""
+        await self._change(payment, f"started_at = now() - interval '{age.total_seconds()} s'")
+
+    async def _change(self, payment: Payment, change: str) -> None:
+        async with self.runtime.database.connection() as connection:
+            await connection.execute(f"UPDATE attempts SET {change} WHERE payment_id = %s", (payment.id,))
 
 
 def reserved(

@@ -283,6 +283,19 @@ async def test_only_the_psp_can_say_that_a_payment_takes_its_time(
     assert [name for name in ("ord_b", "pay_b") if name in detail] == (["ord_b", "pay_b"] if stuck else [])
 
 
+@pytest.mark.parametrize(("look_ups", "stuck"), [(7, False), (8, True)])
+async def test_a_failed_payment_that_cannot_be_cancelled_at_the_psp_is_stuck(
+    shop: Shop, look_ups: int, stuck: bool
+) -> None:
+    await shop.run(PAYMENTS, "UPDATE payments SET status = 'FAILED' WHERE id = 'pay_b'")
+    await shop.run(
+        PAYMENTS,
+        f"UPDATE attempts SET state = 'CLOSING', look_up_at = now(), look_ups = {look_ups}"
+        " WHERE payment_id = 'pay_b'",
+    )
+    assert ("pay_b is FAILED" in (await shop.failures()).get("nothing_stuck", "")) is stuck
+
+
 async def test_a_capture_posted_twice_is_found(shop: Shop) -> None:
     shop.intents.append({"id": "pi_other", "status": "canceled", "metadata": {}})
     await shop.post("a")

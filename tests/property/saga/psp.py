@@ -86,11 +86,13 @@ class Call:
     Attributes:
         by_search: whether it looks for what may not be found yet.
         breaks: what becomes of it at the PSP if that breaks: halfway, or before.
+        charges: the payment that it charges, if it does.
     """
 
     happen: Callable[[], PspFact | None]
     by_search: bool
     breaks: Callable[[bool], None]
+    charges: str = ""
     answer: asyncio.Future[PspFact | None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -142,19 +144,28 @@ class Psp:
 
     async def charge(self, payment: Payment) -> PspFact:
         fact = await self._call(
-            lambda: self._charge(payment), breaks=lambda halfway: self._break(payment, halfway=halfway)
+            lambda: self._charge(payment),
+            breaks=lambda halfway: self._break(payment, halfway=halfway),
+            charges=payment.id,
         )
         assert fact is not None, "a charge is answered with what it did"
         return fact
 
     async def find(self, payment: Payment) -> PspFact | None:
-        searches = not payment.current.psp_reference and payment.current.state is not State.SPENT
-        return await self._call(lambda: self._find(payment), by_search=searches)
+        return await self._call(lambda: self._find(payment), by_search=_by_search(payment))
 
     async def cancel(self, payment: Payment) -> PspFact:
         fact = await self._call(lambda: self._cancel(payment))
         assert fact is not None, "a cancellation is answered with what it did"
         return fact
+
+    def says(self, payment: Payment, *, lags: bool) -> PspFact | None:
+        """Return at once what a look-up finds; nothing if the search lags behind."""
+        return None if lags and _by_search(payment) else self._find(payment)
+
+    def charging(self, payment_id: str) -> bool:
+        """Return whether a call that charges a payment may still happen."""
+        return any(call.charges == payment_id for call in self.calls)
 
     def waiting(self) -> list[Intent]:
         """Return the intents that their buyer or the bank has to decide."""
@@ -183,8 +194,9 @@ class Psp:
         *,
         by_search: bool = False,
         breaks: Callable[[bool], None] = lambda halfway: None,
+        charges: str = "",
     ) -> PspFact | None:
-        call = Call(happen, by_search, breaks)
+        call = Call(happen, by_search, breaks, charges)
         self.calls.append(call)
         return await call.answer
 
@@ -238,3 +250,7 @@ class Psp:
         number = next(self._numbers)
         self.webhooks.append(Webhook("stripe", f"evt_psp_{number}", f"payment_intent.{status}", b"{}", fact))
         return after
+
+
+def _by_search(payment: Payment) -> bool:
+    return not payment.current.psp_reference and payment.current.state is not State.SPENT

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from inventory_svc.application.ports import Survey
 from inventory_svc.domain.reservation import Reservation
@@ -17,7 +17,7 @@ from notification_svc.domain.delivery import Delivery, Move, Template
 from order_svc.application.ports import TimelineStep
 from order_svc.domain.order import TRANSITIONS, Order, Status
 from payment_svc.application.ports import Webhook
-from payment_svc.domain.attempt import UNDECIDED, State
+from payment_svc.domain.attempt import UNDECIDED, Attempt, State
 from payment_svc.domain.decision import Decided
 from payment_svc.domain.payment import Payment
 from payment_svc.domain.payment import Status as PaymentStatus
@@ -115,11 +115,18 @@ class Stockroom:
 
 
 class Payments:
-    """The tables of the payment service."""
+    """The tables of the payment service.
 
-    def __init__(self) -> None:
+    Args:
+        charging: whether a call may be under way that charges a payment: as long as its leave holds.
+    """
+
+    def __init__(self, charging: Callable[[str], bool]) -> None:
+        self._charging = charging
         self.by_id: dict[str, Payment] = {}
         self.webhooks: dict[tuple[str, str], str] = {}
+        self.decided: list[Decided] = []
+        self._due: list[str] = []
 
     async def add(self, payments: Sequence[Payment]) -> list[Payment]:
         new: list[Payment] = []
@@ -130,7 +137,20 @@ class Payments:
         return new
 
     async def lock(self, payment_ids: Sequence[str]) -> dict[str, Payment]:
-        return {payment_id: self.by_id[payment_id] for payment_id in payment_ids if payment_id in self.by_id}
+        return {each: self._with_leave(self.by_id[each]) for each in payment_ids if each in self.by_id}
+
+    def _with_leave(self, payment: Payment) -> Payment:
+        current = replace(payment.current, has_leave=self._charging(payment.id))
+        return replace(payment, attempts=(*payment.attempts[:-1], current))
+
+    async def take_leave(
+        self, payments: Sequence[Payment], key_lifetimes: Mapping[str, timedelta]
+    ) -> Sequence[bool]:
+        return [self._may_be_charged(payment, self.by_id[payment.id].current) for payment in payments]
+
+    def _may_be_charged(self, payment: Payment, now: Attempt) -> bool:
+        open_ = now.state is State.OPEN and not now.psp_reference
+        return open_ and now.number == payment.current.number
 
     async def save(self, before: Mapping[str, Payment], after: Sequence[Payment]) -> None:
         for payment in after:
@@ -151,15 +171,20 @@ class Payments:
         self.webhooks.update({(webhook.psp, webhook.event_id): outcome for webhook, outcome in outcomes})
 
     async def record(self, decisions: Sequence[Decided]) -> None:
-        raise AssertionError("nobody decides in this shop")
+        self.decided.extend(decisions)
 
     async def get(self, payment_id: str) -> Payment | None:
         return self.by_id.get(payment_id)
 
     async def claim_undecided(self, *, limit: int, lease_s: float) -> list[Payment]:
-        """Return all that are undecided: to this sweep, everything is due at any time."""
-        due = [payment for payment in self.by_id.values() if payment.current.state in UNDECIDED]
-        return [replace(payment, attempts=(payment.current,)) for payment in due]
+        """Return undecided ones that are due, each once a sweep."""
+        claimed, self._due = self._due[:limit], self._due[limit:]
+        return [replace(self.by_id[each], attempts=(self.by_id[each].current,)) for each in claimed]
+
+    def all_are_due(self) -> None:
+        """Let the next sweep look at whatever is undecided."""
+        undecided = (each for each in self.by_id.values() if each.current.state in UNDECIDED)
+        self._due = [payment.id for payment in undecided]
 
 
 class Books:

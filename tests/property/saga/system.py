@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
@@ -27,11 +28,15 @@ from inventory_svc.domain.reservation import Status as ReservationStatus
 from inventory_svc.domain.stock import ProductKey
 from kit.messaging.events import events_in
 from kit.rpc.idempotency import Keyed, RequestKey
+from kit.values.errors import FlorinError
 from kit.values.trail import Trail
 from order_svc.application.checkout.place_orders import Checkout
 from order_svc.domain.order import Order, Status
 from order_svc.domain.pricing import CartLine, Price
 from payment_svc.application.ports import Webhook
+from payment_svc.domain.attempt import State
+from payment_svc.domain.decision import DecidePayment, PspWord
+from payment_svc.domain.payment import Status as PaymentStatus
 from payment_svc.domain.schedule import LOOK_UP_DUE
 from roster import ROSTER
 from tests.property.saga.bus import Bus, Parcel
@@ -79,7 +84,7 @@ class System:
         self.psp = Psp()
         self.orders = Orders()
         self.stock = Stockroom()
-        self.payments = Payments()
+        self.payments = Payments(self.psp.charging)
         self.books = Books()
         self.deliveries = Deliveries()
         self._inboxes: dict[str, set[str]] = defaultdict(set)
@@ -128,7 +133,19 @@ class System:
 
     def sweep(self) -> None:
         """Let the payment service look for payments that are undecided."""
+        self.payments.all_are_due()
         self._run(self.services["payment_svc"].background[LOOK_UP_DUE.name]())
+
+    def decide(self, payment_id: str, outcome: PaymentStatus, *, lags: bool) -> None:
+        """Let somebody decide a payment as the service allows it, after asking a PSP whose search may lag."""
+        payment = self.payments.by_id[payment_id]
+        said = self.psp.says(payment, lags=lags)
+        lives = payment.current.state is not State.SPENT
+        word = PspWord(True, said, about=payment.current, key_lives=lives)
+        wish = DecidePayment(payment_id, outcome, "seen at the bank", "ops:ada", "", False, word)
+        key = RequestKey("ops", "/DecidePayment", str(next(self._numbers)), b"")
+        with suppress(FlorinError):
+            self._run(self.services["payment_svc"].gathered["decisions"].submit(Keyed(key, wish)))
 
     def restart_payment_svc(self) -> None:
         """Let the payment service forget the calls that it has under way."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -18,6 +18,7 @@ from payment_svc.application.ports import Psp, PspKeySpent, PspRejected, PspUnav
 from payment_svc.application.psp_calls import MAX_CHARGES, MAX_LOOK_UPS, PspCalls
 from payment_svc.domain.attempt import State
 from payment_svc.domain.payment import Payment, PspFact, Source, Status
+from payment_svc.domain.schedule import LEAVE_TO_CALL_S, LONGEST_CALL_S
 from tests.support.waiting import eventually
 from tests.unit.payment_svc.payments import LATER, fact, payment
 
@@ -72,6 +73,11 @@ class FakeReader:
     async def get(self, payment_id: str) -> Payment | None:
         raise AssertionError("a charger does not read single payments")
 
+    async def take_leave(
+        self, payments: Sequence[Payment], key_lifetimes: Mapping[str, timedelta]
+    ) -> Sequence[bool]:
+        raise AssertionError("a charger is given its own way to take leave")
+
     async def claim_undecided(self, *, limit: int, lease_s: float) -> list[Payment]:
         self.claims.append((limit, lease_s))
         claimed, self.due = self.due[:limit], self.due[limit:]
@@ -87,10 +93,13 @@ class Till:
         self.learnt: list[PspFact] = []
         self.refusal: Exception | None = None
         self.age = timedelta(minutes=1)
+        self.waited_s = 0.0
         self.calls = PspCalls()
         self.known: dict[str, Payment] = {}
         psps: dict[str, Psp] = {"stripe": self.psp}
-        self.charger = Charger(psps, self.calls, self._learn)
+        self.may_charge = True
+        self.asked_leave: list[str] = []
+        self.charger = Charger(psps, self.calls, self._learn, self._take_leave)
         self.look_ups = LookUps(
             psps,
             self.reader,
@@ -107,13 +116,17 @@ class Till:
         self.known[fact.payment_id] = self.known[fact.payment_id].learn(fact, LATER)
         return self.known[fact.payment_id]
 
+    async def _take_leave(self, payment: Payment) -> bool:
+        self.asked_leave.append(payment.current.psp_key)
+        return self.may_charge
+
     async def charge(self, *payments: Payment) -> None:
         self.begin(*payments)
         await self.idle()
 
     def begin(self, *payments: Payment) -> None:
         self.known |= {payment.id: payment for payment in payments}
-        self.charger.charge(payments)
+        self.charger.charge(payments, recorded_s=asyncio.get_running_loop().time() - self.waited_s)
 
     async def sweep(self, *due: Payment) -> int:
         self.known |= {payment.id: payment for payment in due}
@@ -256,6 +269,22 @@ async def test_a_call_that_is_rejected_after_one_without_an_answer_proves_that_n
     await till.sweep(payment(Status.UNKNOWN))
     assert till.known["pay_1"].status is Status.FAILED
     assert till.known["pay_1"].current.reason == "rejected_by_psp"
+
+
+async def test_a_payment_just_put_on_record_is_charged_without_asking_again(till: Till) -> None:
+    await till.charge(payment())
+    assert (till.psp.asked, till.asked_leave) == ([("charge", "pay_1:charge:1")], [])
+
+
+@pytest.mark.parametrize("may_charge", [True, False])
+async def test_any_other_charge_takes_leave_first(till: Till, may_charge: bool) -> None:
+    till.may_charge = may_charge
+    till.waited_s = LEAVE_TO_CALL_S - LONGEST_CALL_S
+    await till.charge(payment())
+    await till.sweep(payment(Status.UNKNOWN, id="pay_2"))
+    assert till.asked_leave == ["pay_1:charge:1", "pay_2:charge:1"]
+    charged = [("charge", "pay_1:charge:1"), ("charge", "pay_2:charge:1")]
+    assert [call for call in till.psp.asked if call[0] == "charge"] == (charged if may_charge else [])
 
 
 async def test_after_its_key_is_forgotten_a_payment_is_not_charged_again(till: Till) -> None:

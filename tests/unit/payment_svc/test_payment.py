@@ -176,7 +176,9 @@ def test_a_payment_that_had_failed_before_is_closed_and_stays_as_it_is() -> None
 # A PSP that breaks, and keeps that under the key.
 
 SPENT: Final = fact(Status.UNKNOWN, key_spent=True)
-NOTHING: Final = fact(Status.FAILED, source=Source.LOOKUP, psp_reference="", reason="psp_error")
+NOTHING: Final = fact(
+    Status.FAILED, source=Source.LOOKUP, psp_reference="", reason="psp_error", left_nothing=True
+)
 
 
 def test_after_a_spent_key_that_left_nothing_there_is_another_attempt_with_another_key() -> None:
@@ -196,6 +198,24 @@ def test_a_spent_key_under_which_something_was_made_after_all_is_followed() -> N
     assert (found.status, found.current.state, len(found.attempts)) == (Status.PROCESSING, State.OPEN, 1)
     assert spent.learn(fact(Status.CAPTURED), LATER).status is Status.CAPTURED
     assert found.learn(SPENT, LATER) is found, "more is known now than that its call broke"
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        payment().learn(SPENT, LATER).learn(fact(Status.REQUIRES_ACTION), LATER),
+        payment().learn(SPENT, LATER).learn(fact(Status.PROCESSING), LATER),
+        payment().learn(SPENT, LATER).learn(fact(Status.FAILED, still_payable=True), LATER),
+        payment().learn(SPENT, LATER).learn(fact(Status.CAPTURED), LATER),
+        payment(Status.UNKNOWN, state=State.SPENT, psp_reference="pi_1"),
+        payment(),
+    ],
+    ids=lambda known: f"{known.status.value}-{known.current.state.value}",
+)
+def test_a_look_up_that_found_nothing_is_outdated_once_a_webhook_has_told_of_something(
+    known: Payment,
+) -> None:
+    assert known.learn(NOTHING, LATER) is known
 
 
 def test_a_psp_that_always_breaks_is_left_alone_in_the_end() -> None:

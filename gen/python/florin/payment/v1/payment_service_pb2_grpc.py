@@ -64,7 +64,8 @@ class PaymentServiceServicer:
         """Settles a payment that nobody else decides, as a person has found out: recorded with who and why, and
         followed by what follows when the PSP says so. The PSP is asked once more before. Errors: NOT_FOUND;
         FAILED_PRECONDITION for a payment that is decided (`ILLEGAL_STATE`) or of which the PSP says otherwise
-        (`PSP_SAYS_OTHERWISE`); INVALID_ARGUMENT (`PSP_REFERENCE_MISSING`) if it is to be captured under an unknown
+        (`PSP_SAYS_OTHERWISE`); ABORTED if it is to have failed while it may be charged at this moment
+        (`CALL_UNDER_WAY`); INVALID_ARGUMENT (`PSP_REFERENCE_MISSING`) if it is to be captured under an unknown
         name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
