@@ -40,6 +40,12 @@ def build(
     """Put the order service onto its runtime; what a test gives takes the place of the real thing."""
     reader = reader or PostgresOrderReader(runtime.database)
     watchers = watchers or Watchers(reader.changed)
+    admission = Admission(
+        reader.count_open,
+        late_s=runtime.lateness.least_s,
+        limit=settings.max_open_orders,
+        clock=runtime.clock,
+    )
     if catalogue is None:
         catalogue = remote = RemoteCatalogue(settings.inventory_target, max_age_s=settings.prices_max_age_s)
         runtime.closers.append(remote.close)
@@ -51,13 +57,6 @@ def build(
 
         return Scope(orders(step.connection), runtime.new_id, runtime.clock, changed)
 
-    runtime.consume(SUBSCRIPTIONS, scope)
-    admission = Admission(
-        reader.count_open,
-        late_s=runtime.pump.lateness.least_s,
-        limit=settings.max_open_orders,
-        clock=runtime.clock,
-    )
     intake = runtime.gather(
         "checkouts",
         Intake(catalogue, runtime.once(placing(admission, scope), order_pb2.Order)),
@@ -72,6 +71,7 @@ def build(
         page_tokens=PageTokens(settings.page_token_key),
         email_domain=settings.customer_email_domain,
     )
+    runtime.consume(SUBSCRIPTIONS, scope)
     runtime.keep("timeline", days=settings.timeline_days)
     runtime.every(schedule.COUNT_OPEN_ORDERS, admission.refresh)
     runtime.every(schedule.TELL_WATCHERS, watchers.look)

@@ -47,10 +47,14 @@ RESEND_DAYS: Final = 7
 # wait this much longer; they only know that not all have.
 _HEAD_START_S: Final = 2.0
 
-# Events that are noted or parked at a time, few enough to hold nobody up, and how often in a turn: together
-# more than three minutes of the highest load.
+# Events that are noted or parked at a time, few enough to hold nobody up.
 CHUNK: Final = 5_000
-_MOST_ROUNDS: Final = 20
+
+# What is overdue is noted for so long in a turn: whoever has much to note, after an outage, is not stuck.
+_NOTING_S: Final = 2.0
+
+# How many chunks are parked in a turn.
+_MOST_PARKED: Final = 20
 
 # What is sent again to one consumer in a turn: to one that has done all it was sent, as much as it can do
 # until the next; to one that is behind, the oldest, in case they are not among what waits for it.
@@ -313,7 +317,7 @@ class Outbox:
     async def park_old(self) -> int:
         """Put aside what nobody has confirmed for a week, until a person looks; return how much that was."""
         parked = Counter[str]()
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(_MOST_PARKED):
             async with self._database.connection() as connection:
                 cursor = await connection.execute(_PARK_SQL, (RESEND_DAYS, CHUNK))
                 parked.update(row[0] for row in await cursor.fetchall())
@@ -324,17 +328,23 @@ class Outbox:
         return parked.total()
 
     async def _note_overdue(self) -> None:
-        """Note in `resends` who has not confirmed what is overdue, all of it."""
-        old = time.monotonic() - RESEND_PAUSES.after(0)
-        own = takewhile(lambda item: item[1].since <= old, self._awaited.items())
-        await self._note({event_id: awaited.consumers for event_id, awaited in own})
-        for _ in range(_MOST_ROUNDS):
+        """Note in `resends` who has not confirmed what is overdue; what is left then, in the next turn."""
+        now = time.monotonic()
+        old, until = now - RESEND_PAUSES.after(0), now + _NOTING_S
+        own = list(takewhile(lambda item: item[1].since <= old, self._awaited.items()))
+        for start in range(0, len(own), CHUNK):
+            await self._note(
+                {event_id: awaited.consumers for event_id, awaited in own[start : start + CHUNK]}
+            )
+            if time.monotonic() >= until:
+                return
+        count = CHUNK
+        while count == CHUNK and time.monotonic() < until:
             async with self._database.connection() as connection:
                 cursor = await connection.execute(_OVERDUE_SQL, (sorted(self._types), CHUNK))
                 overdue = await cursor.fetchall()
             await self._note({event_id: self._missing(event_id, name) for event_id, name in overdue})
-            if len(overdue) < CHUNK:
-                break
+            count = len(overdue)
 
     def _missing(self, event_id: str, name: str) -> Iterable[str]:
         """Return who has not confirmed an event: all of its consumers, if this process has not sent it."""

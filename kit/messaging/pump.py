@@ -34,7 +34,7 @@ from kit.observe.logs import is_followed
 from kit.observe.pulse import Pulse
 from kit.store.batch import Linger, one_bad_item_fails_alone
 from kit.store.database import STORE_UNAVAILABLE, Held
-from kit.values.clock import Clock, system_clock
+from kit.values.clock import system_clock
 from kit.values.ids import NewId
 from kit.values.trail import Trail, traceparent_of
 
@@ -88,7 +88,7 @@ class Pump(Generic[S]):
             is the order in which the events of one order happen. A handler of several classes gets its
             events together, as they came.
         scope: makes what handlers are given (repositories and the like) for a step.
-        clock: by which events say when they happened.
+        lateness: is told of each batch, if somebody wants to know.
         linger_s: how long a batch of a busy service fills. Longer is cheaper, shorter is faster.
         monotonic: seconds that only grow.
     """
@@ -102,7 +102,7 @@ class Pump(Generic[S]):
         subscriptions: Subscriptions[S],
         scope: Callable[[Step], S],
         new_id: NewId,
-        clock: Clock = system_clock,
+        lateness: Lateness | None = None,
         linger_s: float = 0.015,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -115,7 +115,7 @@ class Pump(Generic[S]):
         self._linger = Linger(linger_s)
         # A pump that waits for events rests: only a batch has to be done in time.
         self.pulse = Pulse()
-        self.lateness = Lateness(clock, seconds=monotonic)
+        self._lateness = lateness or Lateness(system_clock)
         # Since when an event has been failing here, by its id; it leaves when it is done or buried.
         self._failing: dict[str, float] = {}
         self._monotonic = monotonic
@@ -154,7 +154,7 @@ class Pump(Generic[S]):
         started = time.perf_counter()
         deliveries = [self._read(message) for message in messages]
         readable = [d for d in deliveries if d.event is not None]
-        self.lateness.took([d.event for d in readable if d.event])
+        self._lateness.took([d.event for d in readable if d.event])
         while True:
             try:
                 done = await self._handle_together(readable)

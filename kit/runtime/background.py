@@ -15,9 +15,8 @@ from kit.values.schedule import WHENEVER, Schedule
 # Confirmed events are deleted soon, so that the outbox stays as small as what is under way.
 FORGET_CONFIRMED: Final = Schedule("outbox.forget", every_s=0.25)
 
-# What is due is sent again; each event has its own time, this is only how soon that is noticed. After an
-# outage a turn has much to note.
-RESEND_DUE: Final = Schedule("outbox.resend", every_s=1.0, within_s=60.0)
+# What is due is sent again; each event has its own time, this is only how soon that is noticed.
+RESEND_DUE: Final = Schedule("outbox.resend", every_s=1.0)
 
 # What was owed for a week is put aside; nobody waits for that any more.
 PARK_OLD: Final = Schedule("outbox.park", every_s=60.0, within_s=WHENEVER)

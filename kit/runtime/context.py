@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from kit.messaging.bus import Bus
 from kit.messaging.events import EventType
+from kit.messaging.lateness import Lateness
 from kit.messaging.outbox import Outbox
 from kit.messaging.pump import Pump, Subscriptions
 from kit.messaging.step import Step, Steps
@@ -61,6 +62,7 @@ class Runtime:
     Attributes:
         servicers: what the process serves for it.
         pump: what events go through, once the context has said what it consumes.
+        lateness: of those events.
         scope: makes what the use cases of one step are given.
         pulses: of the bus, its pump, its gatherers and what it does again and again, by name.
         kept_days: by table: how long its rows stay; see `kit/store/partitions.py`.
@@ -97,6 +99,7 @@ class Runtime:
         self.outbox = outbox
         self.steps = Steps(database, outbox)
         self.clock: Clock = system_clock
+        self.lateness = Lateness(self.clock)
         self.new_id: NewId = new_id
         self.servicers: list[Servicer] = []
         self.pump: Pump[Any]
@@ -126,7 +129,7 @@ class Runtime:
             subscriptions=subscriptions,
             scope=scope,
             new_id=self.new_id,
-            clock=self.clock,
+            lateness=self.lateness,
             linger_s=self._settings.event_linger_ms / 1000,
         )
         self.scope = scope

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from kit.messaging.events import Received
+from kit.messaging.lateness import Lateness
 from kit.messaging.pump import Handler, Subscriptions
 from kit.messaging.step import Step
 from kit.observe.pulse import Pulse
@@ -44,6 +45,7 @@ class SimulatedRuntime(Runtime):
         self.name = name
         self.steps = Steps(bus)  # type: ignore[assignment]  # does in memory what the real one does
         self.clock = clock
+        self.lateness = Lateness(clock)
         self.new_id = new_id
         self.database = NO_CONNECTION
         self.closers = []
