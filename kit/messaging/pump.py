@@ -1,9 +1,11 @@
 """Moves events from the bus through a service's handlers: in batches, each event once, none lost.
 
-A batch is one step: claim in the inbox, run the handlers, store what they emit, commit; then confirm to
-the senders. A batch that fails is run in halves, down to the bad event, which fails alone. An event that
-fails is not confirmed, so its sender sends it again, later and later; one that keeps failing becomes a dead
-letter. All replicas of a service take from the same events, so those of one order may be at two at once.
+What is for one handler is one step: claim in the inbox, run the handler, store what it emits, commit; then
+confirm to the senders. A step takes its rows in one order, so that those of several replicas wait for each
+other and never in a circle; two handlers in one step would each begin anew. A step that fails is run in
+halves, down to the bad event, which fails alone. An event that fails is not confirmed, so its sender sends it
+again, later and later; one that keeps failing becomes a dead letter. All replicas of a service take from the
+same events, so those of one order may be at two at once.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
@@ -84,9 +87,9 @@ class Pump(Generic[S]):
 
     Args:
         consumer: name that confirms, e.g. `payment_svc`; also the inbox's.
-        subscriptions: event class → handler. Handlers of one batch run in the order of this table, which
-            is the order in which the events of one order happen. A handler of several classes gets its
-            events together, as they came.
+        subscriptions: event class → handler. The steps of one batch are taken in the order of this table,
+            which is the order in which the events of one order happen. A handler of several classes gets
+            its events together, as they came.
         scope: makes what handlers are given (repositories and the like) for a step.
         lateness: is told of each batch, if somebody wants to know.
         linger_s: how long a batch of a busy service fills. Longer is cheaper, shorter is faster.
@@ -189,29 +192,28 @@ class Pump(Generic[S]):
             return []
         # Copies of one event are one attempt, of the newest.
         newest = {d.event_id: d for d in sorted(deliveries, key=lambda d: d.event.attempt if d.event else 0)}
-        errors = await one_bad_item_fails_alone(self._take_step)(list(newest.values()))
+        groups: dict[Handler[S], list[_Delivery]] = {handler: [] for handler in self._subscriptions.values()}
+        for delivery in newest.values():
+            assert delivery.event is not None, "only what can be read is handled"
+            groups[self._subscriptions[type(delivery.event.message)]].append(delivery)
         done: set[str] = set()
-        for delivery, error in zip(newest.values(), errors, strict=True):
-            if error is None:
-                self._failing.pop(delivery.event_id, None)
-                done.add(delivery.event_id)
-            elif await self._give_up(delivery, error):
-                done.add(delivery.event_id)
+        for handler, group in groups.items():
+            errors = await one_bad_item_fails_alone(partial(self._take_step, handler))(group) if group else ()
+            for delivery, error in zip(group, errors, strict=True):
+                if error is None:
+                    self._failing.pop(delivery.event_id, None)
+                    done.add(delivery.event_id)
+                elif await self._give_up(delivery, error):
+                    done.add(delivery.event_id)
         return [delivery for delivery in deliveries if delivery.event_id in done]
 
-    async def _take_step(self, deliveries: list[_Delivery]) -> Sequence[None]:
+    async def _take_step(self, handler: Handler[S], deliveries: list[_Delivery]) -> Sequence[None]:
         with consuming(self._consumer, [(d.event_id, d.event) for d in deliveries if d.event]) as traced:
 
             async def body(step: Step) -> None:
                 fresh = await inbox.admit(step.connection, self._consumer, list(traced))
-                groups: dict[Handler[S], list[Received[Any]]] = defaultdict(list)
-                for event_id, event in traced.items():
-                    if event_id in fresh:
-                        groups[self._subscriptions[type(event.message)]].append(event)
-                scope = self._scope(step)
-                for handler in dict.fromkeys(self._subscriptions.values()):
-                    if events := groups.get(handler):
-                        step.emit(await handler(scope, events))
+                if events := [event for event_id, event in traced.items() if event_id in fresh]:
+                    step.emit(await handler(self._scope(step), events))
 
             await self._steps.take(body)
         return [None] * len(deliveries)

@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 from kit.messaging.envelope import Envelope
 from kit.messaging.events import Aggregate, NewEvent, Received
 from kit.messaging.outbox import RESEND_PAUSES
-from kit.messaging.pump import MAX_ATTEMPTS, PATIENCE_S, Pump
+from kit.messaging.pump import MAX_ATTEMPTS, PATIENCE_S, Pump, Subscriptions
 from kit.messaging.step import Step, to_the_end
 from kit.store.database import Database
 from kit.values.ids import new_id
@@ -88,6 +88,44 @@ async def test_two_replicas_with_the_same_events_have_one_effect_each(runtime: R
         ]
     )
     assert await effects(runtime) == [f"ord_{n:02}" for n in range(40)]
+
+
+async def test_two_replicas_that_take_the_same_rows_do_not_wait_for_each_other_in_a_circle(
+    runtime: RecordingRuntime,
+) -> None:
+    """Each has an event for either handler; what the first holds here, the second wants there."""
+    runs: list[str] = []
+    held: set[str] = set()
+    both_hold = asyncio.Event()
+
+    async def take(step: Step, event: Received[Any]) -> None:
+        runs.append(event.message.order_id)
+        await step.connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (event.message.order_id,))
+
+    async def first(step: Step, events: Sequence[Received[OrderCompleted]]) -> list[NewEvent]:
+        for event in events:
+            await take(step, event)
+            held.add(event.message.order_id)
+        if len(held) == 2:
+            both_hold.set()
+        await both_hold.wait()
+        return []
+
+    async def second(step: Step, events: Sequence[Received[OrderFailed]]) -> list[NewEvent]:
+        for event in events:
+            await take(step, event)
+        return []
+
+    handlers: Subscriptions[Step] = {OrderCompleted: first, OrderFailed: second}
+    await asyncio.gather(
+        *[
+            pump_of(runtime, handlers, itself).handle(
+                [delivered(completed(mine)), delivered(OrderFailed(order_id=others))]
+            )
+            for mine, others in (("ord_1", "ord_2"), ("ord_2", "ord_1"))
+        ]
+    )
+    assert sorted(runs) == ["ord_1", "ord_1", "ord_2", "ord_2"], "nobody had to begin again"
 
 
 async def test_one_bad_event_of_a_batch_fails_alone_and_is_not_confirmed(shop: Scenario[Step]) -> None:
