@@ -97,8 +97,10 @@ def one_bad_item_fails_alone(
 # Buyers who all come at one moment, to a shop that had little to do, are served in their order for so long.
 BURST_S: Final = 2.0
 
-# Unless that was too much only just now: with a burst every few seconds nobody would be told in time.
+# Whoever had too much to do within the last seconds gets less: with a burst every few seconds nobody would be
+# told in time. Yet not nothing, or whoever stumbles once and again refuses for ever.
 CALM_S: Final = 10.0
+SHORT_BURST_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -251,7 +253,7 @@ class Gatherer(Generic[C, R]):
         """When the queue will have stood for too long to be a burst."""
         now = asyncio.get_running_loop().time()
         since = now if self._standing_since is None else self._standing_since
-        return since if now - self._overloaded_last < CALM_S else since + BURST_S
+        return since + (SHORT_BURST_S if now - self._overloaded_last < CALM_S else BURST_S)
 
     def _is_idle(self, now: float) -> bool:
         return not self._queue and not self._busy and now - self._taken_at > BURST_S
