@@ -100,7 +100,7 @@ BURST_S: Final = 2.0
 # Whoever had too much to do within the last seconds gets less: with a burst every few seconds nobody would be
 # told in time. Yet not nothing, or whoever stumbles once and again refuses for ever.
 CALM_S: Final = 10.0
-SHORT_BURST_S: Final = 0.5
+SHORT_BURST_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
